@@ -1,0 +1,94 @@
+// Attention states: merge, finish, and the sums over log masses that rank clusters.
+#include "attention_kernels.h"
+#include "vec_ops.h"
+
+namespace wavekv {
+namespace WAVEKV_ISA {
+namespace {
+
+bool is_empty(const AttentionState& state, int64_t a) {
+  return state.max[a] <= kNoMass || !(state.denominator[a] > 0.0f);
+}
+
+/// x^T M x of Q queries that share each load of the matrix.
+template <int Q>
+void quadratic_forms(const float* q, int64_t head_dim, const float* matrix, float* out) {
+  Vec total[Q];
+  for (int a = 0; a < Q; ++a) total[a] = broadcast(0.0f);
+  for (int64_t j = 0; j < head_dim; j += kLanes) {
+    Vec even[Q], odd[Q];
+    for (int a = 0; a < Q; ++a) even[a] = odd[a] = broadcast(0.0f);
+    for (int64_t i = 0; i < head_dim; i += 2) {
+      const Vec m0 = load(matrix + i * head_dim + j), m1 = load(matrix + (i + 1) * head_dim + j);
+      for (int a = 0; a < Q; ++a) {
+        even[a] = fma(broadcast(q[a * head_dim + i]), m0, even[a]);
+        odd[a] = fma(broadcast(q[a * head_dim + i + 1]), m1, odd[a]);
+      }
+    }
+    for (int a = 0; a < Q; ++a) total[a] = fma(even[a] + odd[a], load(q + a * head_dim + j), total[a]);
+  }
+  for (int a = 0; a < Q; ++a) out[a] = sum(total[a]);
+}
+
+}  // namespace
+
+void merge_states(int64_t num_queries, int64_t head_dim, AttentionState from, AttentionState into) {
+  for (int64_t a = 0; a < num_queries; ++a) {
+    if (is_empty(from, a)) continue;
+    const bool fresh = is_empty(into, a);
+    const float top = fresh || from.max[a] > into.max[a] ? from.max[a] : into.max[a];
+    const float scale_from = exp_one(from.max[a] - top);
+    const float scale_into = fresh ? 0.0f : exp_one(into.max[a] - top);
+    const Vec x = broadcast(scale_from), y = broadcast(scale_into);
+    const float* source = from.out + a * head_dim;
+    float* target = into.out + a * head_dim;
+    for (int64_t i = 0; i < head_dim; i += kLanes) {
+      const Vec kept = fresh ? broadcast(0.0f) : load(target + i) * y;
+      store(target + i, fma(load(source + i), x, kept));
+    }
+    into.denominator[a] = from.denominator[a] * scale_from + (fresh ? 0.0f : into.denominator[a] * scale_into);
+    into.max[a] = top;
+  }
+}
+
+void finish_state(int64_t num_queries, int64_t head_dim, AttentionState state, float* out) {
+  for (int64_t a = 0; a < num_queries; ++a) {
+    const Vec inverse = broadcast(is_empty(state, a) ? 0.0f : 1.0f / state.denominator[a]);
+    for (int64_t i = 0; i < head_dim; i += kLanes) {
+      store(out + a * head_dim + i, load(state.out + a * head_dim + i) * inverse);
+    }
+  }
+}
+
+void log_sum_exp(const float* x, int64_t n, float* max_out, float* sum_out) {
+  const int64_t whole = n - n % kLanes;
+  float tail[kLanes];
+  for (int64_t i = 0; i < kLanes; ++i) tail[i] = whole + i < n ? x[whole + i] : kNoMass;
+  Vec top = load(tail);
+  for (int64_t i = 0; i < whole; i += kLanes) top = max(top, load(x + i));
+  const float largest = maximum(top);
+  *max_out = largest > kNoMass ? largest : kNoMass;
+  *sum_out = 0.0f;
+  if (largest <= kNoMass) return;
+  const Vec shift = broadcast(largest);
+  Vec total = keep_first(exp(load(tail) - shift), n - whole, 0.0f);
+  for (int64_t i = 0; i < whole; i += kLanes) total = total + exp(load(x + i) - shift);
+  *sum_out = sum(total);
+}
+
+void add_shares(const float* x, int64_t n, float log_total, float* share) {
+  if (log_total <= kNoMass) return;
+  const Vec shift = broadcast(log_total);
+  const int64_t whole = n - n % kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) store(share + i, load(share + i) + exp(load(x + i) - shift));
+  for (int64_t i = whole; i < n; ++i) share[i] += exp_one(x[i] - log_total);
+}
+
+void quadratic_form(const float* q, int64_t num_queries, int64_t head_dim, const float* matrix, float* out) {
+  int64_t a = 0;
+  for (; a + 4 <= num_queries; a += 4) quadratic_forms<4>(q + a * head_dim, head_dim, matrix, out + a);
+  for (; a < num_queries; ++a) quadratic_forms<1>(q + a * head_dim, head_dim, matrix, out + a);
+}
+
+}  // namespace WAVEKV_ISA
+}  // namespace wavekv

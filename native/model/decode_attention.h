@@ -1,0 +1,93 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "block_cache.h"
+#include "control_plane_regions.h"
+#include "kernels.h"
+#include "kv_geometry.h"
+#include "sequence.h"
+#include "thread_pool.h"
+
+namespace wavekv {
+
+/// How wave attention spends its reads.
+struct WaveOptions {
+  double estimation_budget = 1.0;  // share of the clusters, next in rank after the retrieved ones, that are estimated
+  int64_t min_clusters = 16;       // floor of retrieved clusters a row
+  bool variance_term = true;
+  bool rank_by_mass = true;  // false: by the centroids' softmax alone, as published
+};
+
+/// One decode token of one sequence in the batch.
+struct DecodeEntry {
+  Sequence* sequence;
+  int64_t token;  // index in the batch
+  bool wave;
+  double retrieval_budget;
+};
+
+/// Attention of all decode tokens of a batch, one layer at a time: score() computes the steady zone, scores the
+/// centroids and writes what each row wants to retrieve; the control plane turns that into access plans; attend() reads
+/// them. Rows of sequences in full mode skip the first half.
+class DecodeAttention {
+ public:
+  DecodeAttention(const KvGeometry& geometry, const WaveOptions& options, const ControlPlaneRegions& regions,
+                  const BlockCache& block_cache, const Kernels& kernels, ThreadPool& pool);
+
+  /// Entries in wave mode come first and have batch rows [entry, kvHead] in the request and plan regions.
+  void begin(std::vector<DecodeEntry> entries);
+  int64_t num_wave_rows() const { return num_wave_rows_; }
+  /// The batch's segment in a slot of the control plane, or nullptr.
+  const Segment* segment_in_slot(uint32_t slot) const {
+    return slot < segment_by_slot_.size() ? segment_by_slot_[slot] : nullptr;
+  }
+  /// queries: f32 [batch token, numHeads, headDim], divided by sqrt(headDim).
+  void score(int64_t layer, const float* queries);
+  /// out: f32 [batch token, numHeads, headDim].
+  void attend(int64_t layer, const float* queries, float* out);
+
+ private:
+  enum Zone { kSteady, kRetrieval, kEstimation, kNumZones };
+  struct Row {
+    const DecodeEntry* entry;
+    int64_t kv_head;
+    int64_t num_clusters;      // of this layer's row, over all segments
+    int64_t num_estimated;     // clusters in the estimation zone, and their tokens
+    int64_t estimated_tokens;
+    std::vector<int64_t> cluster_offsets;  // [segment]: first cluster in log_mass, share, take
+    std::vector<float> log_mass;           // [groupSize, clusterCapacity]
+    std::vector<float> share;              // [clusterCapacity]
+    std::vector<float> ranking;            // scratch of the selection
+    std::vector<uint8_t> take;             // [clusterCapacity]: 1 where the cluster is estimated
+    double unattended;  // estimated share of mass that no zone covers, summed over the group's query heads
+    ZoneTotals totals;
+  };
+
+  const float* row_queries(const Row& row, const float* queries) const;
+  AttentionState state(int64_t row, int64_t part, Zone zone);
+  AttentionState fresh_state(int64_t row, int64_t part, Zone zone);
+  void attend_tail(Row& row, int64_t part, int64_t layer, const float* queries, AttentionState state);
+  void score_part(int64_t row, int64_t part, int64_t layer, const float* queries);
+  void rank(Row& row, int64_t layer, AttentionState steady);
+  void choose(Row& row, int64_t row_index, int64_t layer);
+  void attend_part(int64_t row, int64_t part, int64_t layer, const float* queries);
+  void attend_plan(Row& row, int64_t row_index, int64_t part, int64_t layer, const float* queries);
+  void attend_segments(Row& row, int64_t part, int64_t layer, const float* queries, AttentionState state);
+  void finish_row(Row& row, int64_t row_index, float* out);
+  void count_zones(Row& row, int64_t row_index);
+
+  KvGeometry geometry_;
+  WaveOptions options_;
+  ControlPlaneRegions regions_;
+  const BlockCache& block_cache_;
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  std::vector<DecodeEntry> entries_;
+  std::vector<Row> rows_;
+  std::vector<const Segment*> segment_by_slot_;
+  int64_t num_rows_ = 0, num_wave_rows_ = 0, num_parts_ = 1;
+  std::vector<float> states_;  // [row, part, zone, groupSize, headDim + 2]
+};
+
+}  // namespace wavekv
