@@ -1,0 +1,207 @@
+import { CallerError } from "../errors.js";
+import type { BatchEntry } from "../scheduler/batch.js";
+import { Scheduler } from "../scheduler/scheduler.js";
+import { Sequence } from "../scheduler/sequence.js";
+import type { LoadedModel } from "./load.js";
+import { MAX_QUEUED, PREFILL_CHUNK_TOKENS } from "./options.js";
+import { attentionReport, timings } from "./report.js";
+import type { AttentionMode, EngineEvent, EngineStats, FinishReason, GenerateRequest } from "./types.js";
+
+/** Where a request's events go. `failed` ends it as `finished` does. */
+export interface EventSink {
+  event(requestId: string, event: EngineEvent): void;
+  failed(requestId: string, error: Error): void;
+}
+
+/** The engine: requests in, events out, one step() at a time. Lives on the engine thread; knows no thread itself. */
+export class Engine {
+  private readonly scheduler: Scheduler;
+  private promptTokensTotal = 0;
+  private completionTokensTotal = 0;
+  private stepsTotal = 0;
+  private indexBuildMs = 0;
+  private sampleMs = 0;
+
+  constructor(
+    private readonly model: LoadedModel,
+    private readonly defaultMode: AttentionMode,
+    private readonly sink: EventSink,
+  ) {
+    this.scheduler = new Scheduler({
+      maxParallel: model.info.maxParallel,
+      prefillChunkTokens: PREFILL_CHUNK_TOKENS,
+      tryStart: (sequence) => this.tryStart(sequence),
+      wantsWave: (sequence) => this.wantsWave(sequence),
+    });
+  }
+
+  /** Queues a request. Throws CallerError where it can never run, or the queue is full. */
+  submit(request: GenerateRequest): void {
+    const { contextTokens } = this.model.info;
+    const length = request.promptTokens.length + request.maxTokens;
+    if (request.promptTokens.length === 0)
+      throw new CallerError("invalid_request_error", "the prompt is empty", "prompt");
+    if (length > contextTokens) {
+      throw new CallerError(
+        "context_length_exceeded",
+        `${request.promptTokens.length} prompt tokens and ${request.maxTokens} completion tokens are ${length}, ` +
+          `the context holds ${contextTokens}`,
+        "max_tokens",
+      );
+    }
+    const bytes = this.model.kvCache.bytesFor(length);
+    if (bytes > this.model.kvCache.budgetBytes) {
+      throw new CallerError(
+        "request_too_large",
+        `a sequence of ${length} tokens needs ${bytes} bytes of KV cache, there are ${this.model.kvCache.budgetBytes}`,
+        "max_tokens",
+      );
+    }
+    if (this.scheduler.numWaiting >= MAX_QUEUED) {
+      throw new CallerError("rate_limit_exceeded", `${this.scheduler.numWaiting} requests are waiting already`);
+    }
+    this.scheduler.add(
+      new Sequence({
+        id: request.requestId,
+        promptTokens: request.promptTokens,
+        maxTokens: request.maxTokens,
+        stopTokens: new Set(request.stopTokens),
+        sampling: request.sampling,
+        attentionMode: request.attention.mode,
+        retrievalBudget: request.attention.retrievalBudget ?? this.model.wave.retrievalBudget,
+      }),
+    );
+  }
+
+  /** Ends a sequence without further events; unknown ids are ignored, since it may have ended already. */
+  cancel(requestId: string): void {
+    const sequence = this.scheduler.remove(requestId);
+    if (sequence?.lease) this.model.kvCache.release(sequence.lease);
+  }
+
+  /** Schedule, run, sample, publish. Returns false when there was nothing to do. */
+  step(): boolean {
+    const batch = this.scheduler.schedule();
+    if (!batch) return false;
+    try {
+      this.run(batch.entries);
+    } catch (error) {
+      for (const entry of batch.entries) this.fail(entry.sequence, error as Error);
+      return true;
+    }
+    this.stepsTotal++;
+    for (const [index, entry] of batch.entries.entries()) {
+      try {
+        if (!entry.decode) this.publishProgress(entry);
+        if (entry.wantsToken) this.publishToken(entry.sequence, this.sample(index, entry.sequence));
+      } catch (error) {
+        this.fail(entry.sequence, error as Error);
+      }
+    }
+    return true;
+  }
+
+  stats(): EngineStats {
+    const { kvCache, runner } = this.model;
+    const controlPlane = kvCache.controlPlane.stats();
+    return {
+      queued: this.scheduler.numWaiting,
+      running: this.scheduler.numRunning,
+      promptTokensTotal: this.promptTokensTotal,
+      completionTokensTotal: this.completionTokensTotal,
+      stepsTotal: this.stepsTotal,
+      kvBytesUsed: kvCache.usedBytes,
+      kvBytesTotal: kvCache.budgetBytes,
+      segmentsLive: controlPlane.segmentsLive,
+      blockCacheHitsTotal: controlPlane.hits,
+      blockCacheMissesTotal: controlPlane.misses,
+      phaseMs: { ...runner.phaseMs, indexBuild: this.indexBuildMs, sample: this.sampleMs },
+    };
+  }
+
+  /** Throws where the books of the KV cache disagree. */
+  checkIntegrity(): void {
+    this.model.kvCache.checkIntegrity();
+  }
+
+  private run(entries: readonly BatchEntry[]): void {
+    const { runner, kvCache } = this.model;
+    runner.run(
+      entries.map((entry) => ({
+        sequence: entry.sequence.lease!.sequence,
+        tokens: entry.tokens,
+        decode: entry.decode,
+        wave: entry.wave,
+        retrievalBudget: entry.sequence.options.retrievalBudget,
+        wantsLogits: entry.wantsToken,
+      })),
+    );
+    for (const { sequence, wave, decode, tokens } of entries) {
+      if (wave) sequence.usedWave = true;
+      if (!decode) sequence.prefilled += tokens.length;
+      const before = performance.now();
+      if (kvCache.buildSegments(sequence.lease!) === 0) continue;
+      sequence.indexBuildMs += performance.now() - before;
+      this.indexBuildMs += performance.now() - before;
+    }
+  }
+
+  private sample(entryIndex: number, sequence: Sequence): number {
+    const before = performance.now();
+    const token = this.model.native.sample(entryIndex, sequence.options.sampling, sequence.nextUniform());
+    this.sampleMs += performance.now() - before;
+    return token;
+  }
+
+  private publishProgress({ sequence, tokens }: BatchEntry): void {
+    this.promptTokensTotal += tokens.length;
+    const total = sequence.options.promptTokens.length;
+    this.sink.event(sequence.id, { type: "progress", processed: sequence.prefilled, total, cached: 0 });
+  }
+
+  private publishToken(sequence: Sequence, tokenId: number): void {
+    if (sequence.firstTokenAtMs === 0) sequence.firstTokenAtMs = performance.now();
+    if (sequence.options.stopTokens.has(tokenId)) {
+      this.finish(sequence, "stop");
+      return;
+    }
+    sequence.lastToken = tokenId;
+    sequence.numCompletionTokens++;
+    this.completionTokensTotal++;
+    this.sink.event(sequence.id, { type: "token", tokenId });
+    if (sequence.numCompletionTokens >= sequence.options.maxTokens) this.finish(sequence, "length");
+  }
+
+  private finish(sequence: Sequence, reason: FinishReason): void {
+    const { kvCache } = this.model;
+    const lease = sequence.lease!;
+    const zones = lease.sequence.zones();
+    const report = attentionReport(sequence, zones, lease.sequence.numSegments, kvCache.geometry);
+    this.cancel(sequence.id);
+    this.sink.event(sequence.id, {
+      type: "finished",
+      reason,
+      promptTokens: sequence.options.promptTokens.length,
+      cachedTokens: 0,
+      completionTokens: sequence.numCompletionTokens,
+      report,
+      timings: timings(sequence, performance.now()),
+    });
+  }
+
+  private fail(sequence: Sequence, error: Error): void {
+    this.cancel(sequence.id);
+    this.sink.failed(sequence.id, error);
+  }
+
+  private tryStart(sequence: Sequence): boolean {
+    sequence.lease = this.model.kvCache.tryLease(sequence.maxLength);
+    if (sequence.lease) sequence.startedAtMs = performance.now();
+    return sequence.lease !== null;
+  }
+
+  private wantsWave(sequence: Sequence): boolean {
+    const mode = sequence.options.attentionMode ?? this.defaultMode;
+    return mode === "wave" && sequence.lease!.sequence.numSegments > 0;
+  }
+}

@@ -1,0 +1,64 @@
+import type { SimdLevel } from "../native/addon.js";
+import type { AttentionMode } from "./types.js";
+
+/** What `startEngine` takes; null leaves the choice to the engine (`DEFAULTS` below, or the model file). */
+export interface EngineOptions {
+  modelPath: string;
+  /** Largest prompt + completion of one sequence, in tokens; null: what the model was made for. */
+  contextTokens: number | null;
+  maxParallel: number;
+  numThreads: number | null;
+  simd: "auto" | SimdLevel;
+  ropeScaling: "none" | "linear" | "yarn" | null;
+  ropeScale: number | null;
+  /** Bytes that KV caches may take in all; null: enough for maxParallel full contexts, at most half of the machine's memory. */
+  kvMemoryBytes: number | null;
+  attention: AttentionMode;
+  retrievalBudget: number | null;
+  estimationBudget: number | null;
+  localWindow: number | null;
+  segmentTokens: number | null;
+  /** MiB of block cache; 0: every segment is attended in place. */
+  blockCacheMiB: number;
+}
+
+/** The settings of the wave index, all of them; docs/fidelity.md says by which measurements they were chosen. */
+export interface WaveSettings {
+  segmentTokens: number;
+  /** Newest tokens that stay exact and outside every segment. */
+  localWindow: number;
+  sinkTokens: number;
+  queryMetric: number;
+  sphericalClusters: boolean;
+  clusterIterations: number;
+  tokensPerCluster: number;
+  maxClusterSize: number;
+  retrievalBudget: number;
+  estimationBudget: number;
+  /** Clusters that every row retrieves at least. */
+  minClusters: number;
+  varianceTerm: boolean;
+  rankByMass: boolean;
+}
+
+export const DEFAULTS: Readonly<WaveSettings> = Object.freeze({
+  segmentTokens: 1024,
+  localWindow: 256,
+  sinkTokens: 4,
+  queryMetric: 0,
+  sphericalClusters: true,
+  clusterIterations: 5,
+  tokensPerCluster: 16,
+  maxClusterSize: 32,
+  retrievalBudget: 0.05,
+  estimationBudget: 1,
+  minClusters: 16,
+  varianceTerm: true,
+  rankByMass: true,
+});
+
+/** Tokens of a prompt that run in one step. Fixed, so that a sequence's result does not depend on what runs beside it. */
+export const PREFILL_CHUNK_TOKENS = 256;
+
+/** Requests that may wait; past it they are refused with 429. */
+export const MAX_QUEUED = 256;

@@ -1,0 +1,115 @@
+/** What the API layer and the command line see of the engine: plain data, and one handle. */
+
+export type AttentionMode = "wave" | "full";
+
+/** Sampling settings of one request; every field is set, defaults are applied at the API's edge. */
+export interface SamplingOptions {
+  /** 0 is greedy. */
+  temperature: number;
+  /** 1 keeps every token. */
+  topP: number;
+  /** 0 keeps every token. */
+  topK: number;
+  minP: number;
+  /** Unsigned 32-bit seed; the same seed gives the same tokens, alone or beside other sequences. */
+  seed: number;
+}
+
+/** How attention runs for one request (DESIGN section 7's `wavekv` object). */
+export interface AttentionOptions {
+  /** null: the engine's default, wave where the context has a segment and is long enough. */
+  mode: AttentionMode | null;
+  /** Share of clusters attended exactly, 0..1; null: the engine's default. */
+  retrievalBudget: number | null;
+}
+
+export interface GenerateRequest {
+  requestId: string;
+  promptTokens: Int32Array;
+  maxTokens: number;
+  /** Token ids that end the sequence; they are not part of the completion. */
+  stopTokens: readonly number[];
+  sampling: SamplingOptions;
+  attention: AttentionOptions;
+}
+
+/** Zones of the tripartite attention, averaged over every decode step, layer and query head of a sequence. */
+export interface AttentionReport {
+  mode: AttentionMode;
+  /** Mean number of tokens attended in each zone per row and step. */
+  tokens: { steady: number; retrieval: number; estimation: number };
+  /** Mean share of attention mass in each zone, 0..1; `unattended` is what no zone covered. */
+  mass: { steady: number; retrieval: number; estimation: number; unattended: number };
+  /** Share of the KV cache's f16 bytes read per decode step, index included. */
+  kvReadShare: number;
+  blockCache: { hits: number; misses: number };
+  indexBytes: number;
+  segments: number;
+}
+
+export interface Timings {
+  queueMs: number;
+  prefillMs: number;
+  /** Part of prefillMs + decodeMs spent building the wave index. */
+  indexBuildMs: number;
+  decodeMs: number;
+}
+
+export type FinishReason = "stop" | "length";
+
+/** Events of one request, in order: queued, progress*, token*, finished. An engine fault rejects the iterator instead. */
+export type EngineEvent =
+  /** `processed` of `total` prompt tokens are in the KV cache; `cached` of them came from known segments. */
+  | { type: "progress"; processed: number; total: number; cached: number }
+  | { type: "token"; tokenId: number }
+  | {
+      type: "finished";
+      reason: FinishReason;
+      promptTokens: number;
+      cachedTokens: number;
+      completionTokens: number;
+      report: AttentionReport;
+      timings: Timings;
+    };
+
+export interface EngineInfo {
+  backend: "cpu" | "cuda";
+  simdLevel: string;
+  numThreads: number;
+  /** Largest prompt + completion of one sequence. */
+  contextTokens: number;
+  maxParallel: number;
+  /** Tokens of one segment of the wave index. */
+  segmentTokens: number;
+}
+
+/** Counters and gauges for /metrics and /health. */
+export interface EngineStats {
+  queued: number;
+  running: number;
+  promptTokensTotal: number;
+  completionTokensTotal: number;
+  stepsTotal: number;
+  kvBytesUsed: number;
+  kvBytesTotal: number;
+  segmentsLive: number;
+  blockCacheHitsTotal: number;
+  blockCacheMissesTotal: number;
+  phaseMs: Record<string, number>;
+}
+
+export interface EngineHandle {
+  readonly info: EngineInfo;
+  /**
+   * Runs one request. Ending the iteration early (`return()`, or the signal) cancels the sequence at once.
+   * Throws CallerError before the first event when the request cannot be admitted.
+   */
+  generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<EngineEvent>;
+  /**
+   * Ends a running sequence as if it had met a stop token: its iterator goes on to `finished` with reason "stop", report and timings.
+   * Called when a stop string is found in the text, which the engine does not see. Without it the caller ends the iteration and has no report.
+   */
+  finish?(requestId: string): void;
+  stats(): Promise<EngineStats>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,193 @@
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+/**
+ * The native contract: everything TypeScript knows of the addon. Each call is synchronous and checks its arguments;
+ * failures are thrown as Errors that say what, where and with which sizes.
+ */
+export interface NativeAddon {
+  cpuInfo(): { simdLevel: SimdLevel; numCpus: number };
+  readGguf(path: string): NativeGguf;
+  Model: new (options: NativeModelOptions) => NativeModel;
+  Runner: new (model: NativeModel, options: NativeRunnerOptions) => NativeRunner;
+}
+
+export type SimdLevel = "avx512" | "avx2" | "portable";
+
+export interface NativeGguf {
+  /** Values as `GgufValue` in text/types.ts lists them. */
+  metadata: Map<string, unknown>;
+  tensors: { name: string; type: string; shape: number[]; sizeBytes: number }[];
+}
+
+export interface NativeModelOptions {
+  path: string;
+  simd: "auto" | SimdLevel;
+  /** 0: as many as the process may use. */
+  numThreads: number;
+  /** "file" takes the scaling that the model file states. */
+  ropeScaling: "file" | "none" | "linear" | "yarn";
+  ropeScale: number;
+}
+
+export interface NativeModelInfo {
+  architecture: string;
+  numLayers: number;
+  hiddenDim: number;
+  numHeads: number;
+  numKvHeads: number;
+  headDim: number;
+  ffnDim: number;
+  vocabSize: number;
+  trainedContext: number;
+  /** Largest context that RoPE, as set, covers. */
+  usableContext: number;
+  packedBytes: number;
+  numThreads: number;
+  simdLevel: SimdLevel;
+}
+
+export interface NativeModel {
+  info(): NativeModelInfo;
+  /** Drops this handle; runners made from the model keep it. */
+  close(): void;
+}
+
+export interface NativeRunnerOptions {
+  segmentTokens: number;
+  localWindow: number;
+  sinkTokens: number;
+  /** Strength 0..1 of the query metric in clustering. */
+  queryMetric: number;
+  sphericalClusters: boolean;
+  clusterIterations: number;
+  tokensPerCluster: number;
+  maxClusterSize: number;
+  estimationBudget: number;
+  minClusters: number;
+  varianceTerm: boolean;
+  rankByMass: boolean;
+  maxBatchTokens: number;
+  /** Blocks of 8 vectors in the block cache; 0 where segments are attended in place. */
+  blockCacheBlocks: number;
+}
+
+export interface KvGeometry {
+  numLayers: number;
+  numKvHeads: number;
+  groupSize: number;
+  headDim: number;
+  maxClusters: number;
+  tailCapacity: number;
+  segmentTokens: number;
+  segmentBytes: number;
+  sequenceBytes: number;
+}
+
+/** Byte offsets and strides of the control plane's regions in its memory. */
+export interface NativeRegions {
+  maxRows: number;
+  maxSelectedPerRow: number;
+  maxAdmissions: number;
+  ingestOffset: number;
+  requestOffset: number;
+  requestStrideBytes: number;
+  planOffset: number;
+  planStrideBytes: number;
+  admissionsOffset: number;
+}
+
+/** Flags of a batch entry. */
+export const ENTRY_DECODE = 1;
+export const ENTRY_WAVE = 2;
+export const ENTRY_LOGITS = 4;
+
+export interface NativeRunner {
+  geometry(): KvGeometry;
+  setControlPlane(memory: ArrayBuffer, regions: NativeRegions): void;
+  makeSequence(): NativeSequence;
+  /**
+   * Starts a step: entry i runs counts[i] tokens of sequences[i]; tokens hold those of all entries in order. Wave entries come
+   * first. Returns the number of wave rows, whose requests and plans are [entry, kvHead].
+   */
+  begin(
+    sequences: readonly NativeSequence[],
+    counts: Int32Array,
+    flags: Uint8Array,
+    budgets: Float64Array,
+    tokens: Int32Array,
+  ): number;
+  /** Norm, Q, K and V, RoPE, append to the tails. */
+  project(layer: number): void;
+  /** Steady zone, centroid scores, choice of clusters into the request region. */
+  score(layer: number): void;
+  /** Attention by the access plans, output projection, feed-forward. */
+  attend(layer: number): void;
+  /** Logits of the entries with ENTRY_LOGITS; the sequences advance. */
+  finish(): void;
+  /** A copy, f32 [vocabSize]. */
+  logits(entry: number): Float32Array;
+  sample(
+    entry: number,
+    options: { temperature: number; topP: number; topK: number; minP: number },
+    uniform: number,
+  ): number;
+  /** Builds the index over a ready sequence's oldest tail tokens and fills the ingest region; attach() it once published. */
+  buildSegment(sequence: NativeSequence, slot: number): NativeSegment;
+  /** Copies the clusters of the admissions list into the block cache. */
+  admit(numAdmissions: number): void;
+  close(): void;
+}
+
+export interface NativeSegment {
+  readonly slot: number;
+  /** u16 [segmentTokens]: cluster order -> token index of a row (layer * numKvHeads + kvHead). */
+  order(row: number): Uint16Array;
+  dispose(): void;
+}
+
+/** Sums over decode steps, layers and KV heads; see ZoneTotals in native/model/sequence.h. */
+export interface NativeZones {
+  steadyMass: number;
+  retrievalMass: number;
+  estimationMass: number;
+  unattendedMass: number;
+  queryHeads: number;
+  steadyTokens: number;
+  retrievalTokens: number;
+  estimationTokens: number;
+  rows: number;
+  steadyBytes: number;
+  indexBytes: number;
+  retrievalBytes: number;
+  estimationBytes: number;
+  fullBytes: number;
+  /** Clusters found in, and missed by, the block cache. */
+  cacheHits: number;
+  cacheMisses: number;
+}
+
+export interface NativeSequence {
+  readonly numTokens: number;
+  readonly numSegments: number;
+  /** Tokens that fit before a segment must be attached. */
+  readonly tailRoom: number;
+  readonly segmentReady: boolean;
+  zones(): NativeZones;
+  attach(segment: NativeSegment): void;
+  dispose(): void;
+}
+
+let loaded: NativeAddon | undefined;
+
+/** Loads the addon once for this thread. Throws with what to run where it is not built. */
+export function loadAddon(): NativeAddon {
+  if (loaded) return loaded;
+  const path = fileURLToPath(new URL("../../build/native/Release/wavekv.node", import.meta.url));
+  try {
+    loaded = createRequire(import.meta.url)(path) as NativeAddon;
+  } catch (error) {
+    throw new Error(`cannot load the native addon (run "npm run build:native"): ${(error as Error).message}`);
+  }
+  return loaded;
+}
