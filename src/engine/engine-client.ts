@@ -69,6 +69,10 @@ class EngineClient implements EngineHandle {
     }
   }
 
+  finish(requestId: string): void {
+    if (!this.fault && this.requests.has(requestId)) this.send({ type: "finish", requestId });
+  }
+
   stats(): Promise<EngineStats> {
     if (this.fault) return Promise.reject(this.fault);
     return new Promise((resolve) => {

@@ -55,6 +55,10 @@ function serve(model: LoadedModel): void {
       case "cancel":
         engine.cancel(message.requestId);
         break;
+      case "finish":
+        engine.finishEarly(message.requestId);
+        flushEvents();
+        break;
       case "stats":
         post({ type: "stats", callId: message.callId, stats: engine.stats() });
         break;

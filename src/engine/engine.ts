@@ -79,6 +79,12 @@ export class Engine {
     if (sequence?.lease) this.model.kvCache.release(sequence.lease);
   }
 
+  /** Ends a running sequence as a stop would, with its last event; ignored where it has not started or has ended. */
+  finishEarly(requestId: string): void {
+    const sequence = this.scheduler.find(requestId);
+    if (sequence?.lease) this.finish(sequence, "stop");
+  }
+
   /** Schedule, run, sample, publish. Returns false when there was nothing to do. */
   step(): boolean {
     const batch = this.scheduler.schedule();

@@ -6,6 +6,7 @@ import type { EngineEvent, EngineInfo, EngineStats, GenerateRequest } from "./ty
 export type ToEngine =
   | { type: "submit"; request: GenerateRequest }
   | { type: "cancel"; requestId: string }
+  | { type: "finish"; requestId: string }
   | { type: "stats"; callId: number }
   | { type: "close" };
 

@@ -107,9 +107,9 @@ export interface EngineHandle {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<EngineEvent>;
   /**
    * Ends a running sequence as if it had met a stop token: its iterator goes on to `finished` with reason "stop", report and timings.
-   * Called when a stop string is found in the text, which the engine does not see. Without it the caller ends the iteration and has no report.
+   * Called when a stop string is found in the text, which the engine does not see.
    */
-  finish?(requestId: string): void;
+  finish(requestId: string): void;
   stats(): Promise<EngineStats>;
   close(): Promise<void>;
 }

@@ -32,6 +32,10 @@ export class Scheduler {
     this.waiting.push(sequence);
   }
 
+  find(id: string): Sequence | undefined {
+    return [...this.running, ...this.waiting].find((sequence) => sequence.id === id);
+  }
+
   /** Forgets a sequence, wherever it is; returns it, or undefined where it is unknown. */
   remove(id: string): Sequence | undefined {
     for (const list of [this.waiting, this.running]) {

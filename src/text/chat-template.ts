@@ -1,7 +1,7 @@
 import { Template } from "@huggingface/jinja";
 import { CallerError } from "../errors.js";
-import { strftime } from "./strftime.js";
-import type { ChatMessage, ChatTemplate, GgufMetadata } from "./types.js";
+import { renderTemplate } from "./template-scope.js";
+import type { ChatTemplate, GgufMetadata } from "./types.js";
 
 const TEMPLATE_KEY = "tokenizer.chat_template";
 const USE_INSTEAD = "use /v1/completions with a prompt that is already in the model's own format";
@@ -28,22 +28,17 @@ export function createChatTemplate(metadata: GgufMetadata, options: ChatTemplate
   const scope = {
     bos_token: tokenText(metadata, "tokenizer.ggml.bos_token_id"),
     eos_token: tokenText(metadata, "tokenizer.ggml.eos_token_id"),
-    raise_exception: (message: unknown) => {
-      throw new Error(String(message));
-    },
-    strftime_now: (format: string) => strftime((options.now ?? (() => new Date()))(), format),
   };
-  return { render: (messages, { addGenerationPrompt }) => render(template, scope, messages, addGenerationPrompt) };
+  const now = options.now ?? (() => new Date());
+  return {
+    render: (messages, { addGenerationPrompt }) =>
+      render(template, { ...scope, messages, add_generation_prompt: addGenerationPrompt }, now),
+  };
 }
 
-function render(
-  template: Template,
-  scope: Record<string, unknown>,
-  messages: readonly ChatMessage[],
-  addGenerationPrompt: boolean,
-): string {
+function render(template: Template, variables: Record<string, unknown>, now: () => Date): string {
   try {
-    return template.render({ ...scope, messages, add_generation_prompt: addGenerationPrompt });
+    return renderTemplate(template, variables, now());
   } catch (error) {
     throw new CallerError(
       "invalid_request_error",

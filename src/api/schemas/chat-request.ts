@@ -1,0 +1,74 @@
+/** Body of POST /v1/chat/completions. */
+
+import { z } from "@hono/zod-openapi";
+import {
+  equals,
+  generationFields,
+  ignored,
+  isEmpty,
+  isFalse,
+  STREAM_OPTIONS_REFUSAL,
+  streamOptionsNeedStream,
+  unsupported,
+} from "./generation-fields.js";
+
+const textPart = z.strictObject({
+  type: z.literal("text", { error: "only parts of type 'text' are supported" }),
+  text: z.string(),
+});
+
+const message = z.strictObject({
+  role: z.enum(["system", "developer", "user", "assistant"]),
+  content: z.union([z.string(), z.array(textPart).min(1)], { error: "expected a string, or a list of text parts" }),
+  name: z.string().max(256).nullish(),
+  // A client that sends an earlier answer back sends these with it.
+  refusal: ignored(),
+  annotations: ignored(),
+  audio: unsupported(),
+  function_call: unsupported(),
+  tool_calls: unsupported(isEmpty),
+});
+
+const isTextOnly = (value: unknown): boolean => Array.isArray(value) && value.length === 1 && value[0] === "text";
+const isTextFormat = (value: unknown): boolean => (value as { type?: unknown }).type === "text";
+
+export const chatRequest = z
+  .strictObject({
+    ...generationFields,
+    messages: z.array(message).min(1).max(100_000),
+    max_completion_tokens: z.int().min(1).nullish(),
+
+    metadata: ignored(),
+    store: ignored(),
+    service_tier: ignored(),
+    safety_identifier: ignored(),
+    prompt_cache_key: ignored(),
+    prompt_cache_retention: ignored(),
+    parallel_tool_calls: ignored(),
+
+    tools: unsupported(isEmpty),
+    tool_choice: unsupported((value) => value === "none" || value === "auto"),
+    functions: unsupported(isEmpty),
+    function_call: unsupported(equals("none")),
+    logprobs: unsupported(isFalse),
+    top_logprobs: unsupported(equals(0)),
+    response_format: unsupported(isTextFormat),
+    modalities: unsupported(isTextOnly),
+    audio: unsupported(),
+    prediction: unsupported(),
+    reasoning_effort: unsupported(equals("none")),
+    verbosity: unsupported(equals("medium")),
+    web_search_options: unsupported(),
+  })
+  .refine(streamOptionsNeedStream, STREAM_OPTIONS_REFUSAL)
+  .refine((body) => !(isSet(body.max_tokens) && isSet(body.max_completion_tokens)), {
+    path: ["max_tokens"],
+    error: "give either 'max_tokens' or 'max_completion_tokens'",
+  })
+  .openapi("ChatCompletionRequest");
+
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+export type ChatRequest = z.output<typeof chatRequest>;

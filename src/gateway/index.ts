@@ -1,0 +1,4 @@
+import { createApp } from "./app.js";
+
+/** Entry point of the Worker (wrangler.toml). */
+export default createApp();
