@@ -1,4 +1,4 @@
-import type { SimdLevel } from "../native/addon.js";
+import type { NativeWaveOptions, SimdLevel } from "../native/addon.js";
 import type { AttentionMode } from "./types.js";
 
 /** What `startEngine` takes; null leaves the choice to the engine (`DEFAULTS` below, or the model file). */
@@ -23,23 +23,10 @@ export interface EngineOptions {
 }
 
 /** The settings of the wave index, all of them; docs/fidelity.md says by which measurements they were chosen. */
-export interface WaveSettings {
-  segmentTokens: number;
-  /** Newest tokens that stay exact and outside every segment. */
-  localWindow: number;
-  sinkTokens: number;
-  queryMetric: number;
-  sphericalClusters: boolean;
-  clusterIterations: number;
-  tokensPerCluster: number;
-  maxClusterSize: number;
+export type WaveSettings = NativeWaveOptions & {
+  /** Share of clusters that every row attends exactly, 0..1. */
   retrievalBudget: number;
-  estimationBudget: number;
-  /** Clusters that every row retrieves at least. */
-  minClusters: number;
-  varianceTerm: boolean;
-  rankByMass: boolean;
-}
+};
 
 export const DEFAULTS: Readonly<WaveSettings> = Object.freeze({
   segmentTokens: 1024,

@@ -53,9 +53,12 @@ export interface NativeModel {
   close(): void;
 }
 
-export interface NativeRunnerOptions {
+/** How the wave index is built and read. */
+export interface NativeWaveOptions {
   segmentTokens: number;
+  /** Newest tokens, which stay exact and outside every segment. */
   localWindow: number;
+  /** First tokens of a sequence, which are always retrieved. */
   sinkTokens: number;
   /** Strength 0..1 of the query metric in clustering. */
   queryMetric: number;
@@ -63,10 +66,15 @@ export interface NativeRunnerOptions {
   clusterIterations: number;
   tokensPerCluster: number;
   maxClusterSize: number;
+  /** Share of the clusters, next in rank after the retrieved ones, that are estimated, 0..1. */
   estimationBudget: number;
+  /** Clusters that every row retrieves at least. */
   minClusters: number;
   varianceTerm: boolean;
   rankByMass: boolean;
+}
+
+export interface NativeRunnerOptions extends NativeWaveOptions {
   maxBatchTokens: number;
   /** Blocks of 8 vectors in the block cache; 0 where segments are attended in place. */
   blockCacheBlocks: number;
