@@ -24,7 +24,7 @@ const LAST_CODE_POINT = 0x10ffff;
 const CLASSES = new Uint8Array(LAST_CODE_POINT + 1);
 for (const range of NEWER_RANGES.split(" ")) {
   const [first, last] = range.split("-").map((digits) => Number.parseInt(digits, 16));
-  void last;
+  CLASSES.fill(CharacterClass.other, first, (last ?? first!) + 1);
 }
 
 /**
