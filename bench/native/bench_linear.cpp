@@ -94,8 +94,9 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::printf("%d threads, read %.1f GB/s\n", pool.num_threads(), read_bandwidth(pool));
-  std::printf("%-5s %10s | GOP/s at [%lld, %lld], tokens:\n%-5s %10s %8s %8s %8s %8s %8s\n", "", "1 token", static_cast<long long>(rows),
-              static_cast<long long>(cols), "type", "GB/s", "2", "4", "8", "16", "256");
+  std::printf("%-5s %10s | GOP/s at [%lld, %lld], tokens:\n", "", "1 token", static_cast<long long>(rows),
+              static_cast<long long>(cols));
+  std::printf("%-5s %10s %8s %8s %8s %8s %8s\n", "type", "GB/s", "2", "4", "8", "16", "256");
   for (const BenchType& type : kTypes) {
     const auto small = matrix(type.type, rows, cols, pool);
     const int64_t tall_rows = kStreamBytes * rows / packed_bytes(*small);

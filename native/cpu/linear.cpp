@@ -128,7 +128,8 @@ void linear_few(const PackedPanels& panels, const LinearInputs& inputs, const Li
 
 void linear_many(const PackedPanels& panels, const Activations& x, const LinearOutputs& outputs,
                  const LinearKernels& kernels, ThreadPool& pool) {
-  const int64_t fitting = kChunkInputBytes / panels.num_cols / kChunkMultiple * kChunkMultiple;
+  const int64_t token_bytes = panels.num_cols * (panels.format >= PackedFormat::kF32 ? 4 : 1);
+  const int64_t fitting = kChunkInputBytes / token_bytes / kChunkMultiple * kChunkMultiple;
   const int64_t chunk = fitting > kChunkMultiple ? fitting : kChunkMultiple;
   const LinearInputs& inputs = x.inputs();
   for (int64_t first = 0; first < inputs.num_tokens; first += chunk) {

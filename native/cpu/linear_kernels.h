@@ -7,8 +7,8 @@ constexpr int64_t kPanelRows = 16;
 constexpr int64_t kBlockCols = 32;       // columns that share an activation scale
 constexpr int64_t kSuperBlockCols = 256;  // columns that share d (and dmin) in the K formats
 
-/// How the quantised values and their scales lie in a panel. "Zero": w = scale * (q - zero point). "Min": w = scale * q + min.
-/// "Super": scale = d * s with d (and dmin) f16 per 256 columns and s (and m) one byte; min = -dmin * m.
+/// How the quantised values and their scales lie in a panel. "Zero": w = scale * (q - zero point). "Min": w = scale * q
+/// + min. "Super": scale = d * s with d (and dmin) f16 per 256 columns and s (and m) one byte; min = -dmin * m.
 enum class PackedFormat : int {
   kQ4Zero,   // Q4_0
   kQ4Min,    // Q4_1
@@ -76,17 +76,19 @@ struct QuantizedRow {
   int32_t* negative_halves;  // [2 * numBlocks]
 };
 
-/// Linear-layer kernels of one SIMD level. A token's result has the same bits from `few` and `many` and whatever runs beside it.
+/// Linear-layer kernels of one SIMD level. A token's result has the same bits from `few` and `many`, whatever runs beside
+/// it.
 struct LinearKernels {
   /// scale = max |x| / 127 per block of 32, q = round(x / scale). A block whose largest value is below 1e-30 becomes zero;
   /// one with a NaN or an infinity gives NaN.
   void (*quantize_row)(const float* x, int64_t num_cols, QuantizedRow out);
   /// Panels [begin, end) times all tokens, weights unpacked as they stream by: quickest for up to few_tokens tokens.
-  void (*few)(const PackedPanels& weights, int64_t begin, int64_t end, const LinearInputs& inputs, const LinearOutputs& outputs);
+  void (*few)(const PackedPanels& weights, int64_t begin, int64_t end, const LinearInputs& inputs,
+              const LinearOutputs& outputs);
   /// The same for many tokens: two panels at a time are unpacked to bytes and f32 scales in `scratch`, then swept by all
   /// tokens. scratch: 64-byte aligned, many_scratch_bytes(numCols) bytes, owned by the calling thread.
-  void (*many)(const PackedPanels& weights, int64_t begin, int64_t end, const LinearInputs& inputs, const LinearOutputs& outputs,
-               uint8_t* scratch);
+  void (*many)(const PackedPanels& weights, int64_t begin, int64_t end, const LinearInputs& inputs,
+               const LinearOutputs& outputs, uint8_t* scratch);
   int64_t (*many_scratch_bytes)(int64_t num_cols);
   int64_t few_tokens;
 };

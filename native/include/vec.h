@@ -131,6 +131,7 @@ inline Vec scale_by_power(Vec a, Vec n) {
 #else
 
 typedef float Lanes __attribute__((vector_size(16)));  // the compiler's own vectors: SSE2, NEON or plain code
+typedef float UnalignedLanes __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint32_t Bits __attribute__((vector_size(16)));
 typedef int32_t Integers __attribute__((vector_size(16)));
 
@@ -141,11 +142,7 @@ struct Vec {
   Vec r;                             \
   for (int i = 0; i < 4; ++i) r.v[i] = (expression); \
   return r
-inline Vec load(const float* p) {
-  Vec r;
-  memcpy(&r.v, p, 16);
-  return r;
-}
+inline Vec load(const float* p) { return {*reinterpret_cast<const UnalignedLanes*>(p)}; }
 /// As half_to_float, without branches: the exponent is corrected by a product.
 inline Vec load_f16(const uint16_t* p) {
   const Bits half = {p[0], p[1], p[2], p[3]};
@@ -153,7 +150,7 @@ inline Vec load_f16(const uint16_t* p) {
   const Bits special = (Bits)(magnitude >= 65536.0f) & 0x7f800000u;  // infinity and NaN
   return {(Lanes)((Bits)magnitude | special | (half & 0x8000u) << 16)};
 }
-inline void store(float* p, Vec a) { memcpy(p, &a.v, 16); }
+inline void store(float* p, Vec a) { *reinterpret_cast<UnalignedLanes*>(p) = a.v; }
 inline void store_f16(uint16_t* p, Vec a) {
   for (int i = 0; i < 4; ++i) p[i] = float_to_half(a.v[i]);
 }

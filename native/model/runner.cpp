@@ -176,7 +176,8 @@ void Runner::append_keys_and_values(int64_t layer) {
   const bool metric = geometry_.index.query_metric > 0;
   for (size_t e = 0; e < entries_.size(); ++e) {
     Sequence& sequence = *entries_[e].sequence;
-    model_->pool.parallel_for(heads, 1, [&](int64_t begin, int64_t end, int) {
+    const int64_t grain = entries_[e].num_tokens < 16 ? heads : 1;  // a decode token is not worth waking a thread for
+    model_->pool.parallel_for(heads, grain, [&](int64_t begin, int64_t end, int) {
       for (int64_t head = begin; head < end; ++head) {
         const int64_t row = geometry_.row(layer, head);
         for (int64_t t = 0; t < entries_[e].num_tokens; ++t) {

@@ -78,8 +78,8 @@ void check_case(const Sample& c, const TypeCase& type, const Kernels& kernels) {
       if (!type.quantised) continue;
       double norm = 0;
       for (int64_t i = 0; i < c.cols; ++i) norm += static_cast<double>(w[i]) * w[i];
-      check_near(got, product(w, exact.data(), c.cols).value, 6 * std::sqrt(norm) * 4.5 / 127 / std::sqrt(12.0), 0, __FILE__, __LINE__,
-                 where + ", unquantised");
+      const double bound = 6 * std::sqrt(norm) * 4.5 / 127 / std::sqrt(12.0);
+      check_near(got, product(w, exact.data(), c.cols).value, bound, 0, __FILE__, __LINE__, where + ", unquantised");
     }
   }
 }
@@ -107,7 +107,8 @@ TEST(every_type_token_counts) {
 TEST(every_type_column_counts) {
   for (const TypeCase& type : kTypes) {
     const bool super = ggml_type_info(static_cast<uint32_t>(type.type))->block_values == 256;
-    for (const int64_t cols : super ? std::vector<int64_t>{256, 768, 4864} : std::vector<int64_t>{32, 96, 576, 896, 1024, 4864}) {
+    const std::vector<int64_t> widths{32, 96, 576, 896, 1024, 4864}, super_widths{256, 768, 4864};
+    for (const int64_t cols : super ? super_widths : widths) {
       const Sample c = make_sample(type.type, 48, cols, 9, 37 + static_cast<uint64_t>(cols));
       for (const Kernels& kernels : levels()) check_case(c, type, kernels);
     }
@@ -156,7 +157,8 @@ TEST(bias_and_accumulate) {
               if (r >= 21) {
                 CHECK(got == 7.0);  // beyond the row nothing is written
               } else {
-                const double expected = plain[static_cast<size_t>(t * 21 + r)] + bias[static_cast<size_t>(r)] + (accumulate ? 7 : 0);
+                const double sum = plain[static_cast<size_t>(t * 21 + r)] + bias[static_cast<size_t>(r)];
+                const double expected = sum + (accumulate ? 7 : 0);
                 CHECK_NEAR(got, expected, 1e-5, 1e-6);
               }
             }

@@ -10,9 +10,8 @@ namespace {
 
 constexpr int64_t kBlockRows = 64;     // most rows between two softmax steps
 constexpr int64_t kRowPadding = 8;     // rows scored at once; blocks are padded to a multiple with their last row
-constexpr int64_t kMaxQueryGroup = 8;  // queries that share the registers of one pass
+constexpr int64_t kMaxQueryGroup = kLanes == 8 ? 6 : 8;  // queries that share the registers of one pass
 constexpr int64_t kMaxQueries = 32;    // queries of one pass over memory
-constexpr int64_t kMaxHeadDim = 256;
 
 /// Queries in the order of interleaved rows.
 struct SpreadQueries {

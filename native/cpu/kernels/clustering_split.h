@@ -8,7 +8,6 @@ namespace WAVEKV_ISA {
 namespace {
 
 constexpr int kPowerIterations = 3;  // enough to leave the start direction for the main one
-constexpr int64_t kMaxHeadDim = 256;
 
 /// A projection and its token in one number, so that order is total: by projection, then by token.
 inline uint64_t sort_key(float projection, int32_t token) {

@@ -13,14 +13,15 @@ struct HalfSums {
 };
 
 // largest(x): the largest |x| of a block, compared as integers, so that a NaN (all exponent bits set) is the largest.
-// round_block(x, inverse, q): q = x * inverse to the nearest integer, ties to even. Called with finite products below 128, or on a
-// block that holds a NaN or an infinity, where any q will do.
+// round_block(x, inverse, q): q = x * inverse to the nearest integer, ties to even. Products are below 127.5, or the block
+// holds a NaN or an infinity and any q will do.
 
 #if defined(__AVX512VNNI__)
 
 inline float largest(const float* x) {
   const __m512i mask = _mm512_set1_epi32(0x7fffffff);
-  const __m512i a = _mm512_and_si512(_mm512_loadu_si512(x), mask), b = _mm512_and_si512(_mm512_loadu_si512(x + 16), mask);
+  const __m512i a = _mm512_and_si512(_mm512_loadu_si512(x), mask);
+  const __m512i b = _mm512_and_si512(_mm512_loadu_si512(x + 16), mask);
   const int32_t bits = _mm512_reduce_max_epi32(_mm512_max_epi32(a, b));
   float value;
   memcpy(&value, &bits, 4);

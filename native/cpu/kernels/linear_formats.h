@@ -76,7 +76,8 @@ inline BlockScales<F> read_scales(const uint8_t* scales, int64_t block) {
     const Rows d = load_rows_f16(reinterpret_cast<const uint16_t*>(header));
     if constexpr (F::kMin) {
       out.scale[0] = d * load_rows_u8(own);
-      out.min = load_rows_f16(reinterpret_cast<const uint16_t*>(header + kF16Bytes)) * -1.0f * load_rows_u8(own + kPanelRows);
+      const Rows dmin = load_rows_f16(reinterpret_cast<const uint16_t*>(header + kF16Bytes));
+      out.min = dmin * -1.0f * load_rows_u8(own + kPanelRows);
     } else {
       for (int half = 0; half < F::kHalves; ++half) out.scale[half] = d * load_rows_i8(own + half * kPanelRows);
     }

@@ -58,9 +58,12 @@ void many_tile(const Unpacked* panels, int64_t num_blocks, int zero_shift, const
     for (int half = 0; half < kHalves; ++half) {
       Ints sums[T][P];
       for (int t = 0; t < T; ++t) {
-        const int64_t at = t * in.block_stride + b;
         Ints start = zero_ints();
-        if constexpr (!kMin) start = shifted_start(kHalves == 1 ? in.negative_sums[at] : in.negative_halves[2 * at + half], zero_shift);
+        if constexpr (!kMin) {
+          const int64_t at = t * in.block_stride + b;
+          const int32_t sum = kHalves == 1 ? in.negative_sums[at] : in.negative_halves[2 * at + half];
+          start = shifted_start(sum, zero_shift);
+        }
         for (int p = 0; p < P; ++p) sums[t][p] = start;
       }
       const int8_t* q = in.q + b * kBlockCols + half * kWidth * 4;

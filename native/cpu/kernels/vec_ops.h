@@ -9,7 +9,10 @@ namespace {
 
 #define WAVEKV_INLINE inline __attribute__((always_inline))
 
-inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+constexpr int64_t kMaxHeadDim = 256;
+
+/// Into the second-level cache: the first level has too few outstanding misses to keep memory busy.
+inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 /// Prefetches one f16 row of `head_dim` elements.
 WAVEKV_INLINE void prefetch_row(const uint16_t* row, int64_t head_dim) {
   for (int64_t i = 0; i < head_dim; i += 32) prefetch(row + i);
