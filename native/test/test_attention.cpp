@@ -271,7 +271,7 @@ TEST(estimation_and_retrieval_follow_the_formula) {
           std::vector<float> log_mass(static_cast<size_t>(num_queries * n));
           kernels->score_clusters(q.data(), num_queries, d, meta.view(), nullptr, log_mass.data(), n);
           std::vector<uint8_t> take;
-          for (int64_t c = 0; c < n; ++c) take.push_back(c % 50 < 20 && random.below(3) != 0 ? 255 : 0);
+          for (int64_t c = 0; c < n; ++c) take.push_back(random.below(c % 50 < 20 ? 2 : 15) == 0 ? 255 : 0);
           State state(num_queries, d);
           kernels->attend_ranges(q.data(), num_queries, d, memory.ranges.data(),
                                  static_cast<int64_t>(memory.ranges.size()), state.view());
@@ -305,6 +305,41 @@ TEST(estimating_nothing_changes_nothing) {
     const State before = state;
     kernels->estimate_clusters(3, 64, meta.view(), take.data(), log_mass.data(), 130, state.view());
     CHECK(state.out == before.out && state.max == before.max && state.denominator == before.denominator);
+  }
+}
+
+TEST(clusters_without_mass_leave_a_fresh_state) {
+  for (const Kernels* kernels : levels()) {
+    Random random(23);
+    const Meta meta(random, 20, 64);
+    const std::vector<float> log_mass(2 * 20, kNoMass);
+    const std::vector<uint8_t> take(20, 1);
+    State state(2, 64);
+    kernels->estimate_clusters(2, 64, meta.view(), take.data(), log_mass.data(), 20, state.view());
+    for (int64_t a = 0; a < 2; ++a) check_state(*kernels, state, a, 64, Reference(), 0);
+  }
+}
+
+TEST(merge_keeps_the_larger_of_far_apart_masses) {
+  for (const Kernels* kernels : levels()) {
+    for (float distance : {40.0f, 300.0f}) {
+      State low(1, 64), high(1, 64);
+      for (size_t i = 0; i < 64; ++i) {
+        low.out[i] = 5;
+        high.out[i] = 3;
+      }
+      low.max[0] = -distance / 2;
+      high.max[0] = distance / 2;
+      low.denominator[0] = high.denominator[0] = 1;
+      State other = high;
+      kernels->merge_states(1, 64, low.view(), high.view());
+      kernels->merge_states(1, 64, other.view(), low.view());
+      for (State* state : {&low, &high}) {
+        CHECK(state->max[0] == distance / 2);
+        CHECK_NEAR(state->out[7], 3, 1e-6, 0);
+        CHECK_NEAR(state->denominator[0], 1, 1e-6, 0);
+      }
+    }
   }
 }
 

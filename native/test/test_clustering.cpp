@@ -342,6 +342,66 @@ TEST(separate_groups_are_found_exactly) {
   }
 }
 
+TEST(euclidean_groups_on_one_ray_are_told_apart) {
+  for (const Kernels* kernels : levels()) {
+    Row row = mixture(42, 320, 64, 1, 0.02);  // token t in group t / 16, at distance 1 + t / 16 from the origin
+    for (int64_t t = 0; t < 320; ++t) row.keys[static_cast<size_t>(t * 64 + 5)] = half_of(1.0 + static_cast<double>(t / 16));
+    const Clusters clusters = cluster(*kernels, row, {false, 3, 16, 32}, 64);
+    CHECK(clusters.num_clusters == 20);
+    for (int64_t t = 0; t < 320; ++t) CHECK(clusters.order[static_cast<size_t>(t)] == t);
+  }
+}
+
+TEST(ties_go_to_the_lowest_and_the_worst_fit_refills) {
+  for (const Kernels* kernels : levels()) {
+    // Three runs of 16, each with one start. Runs 0 and 1 are one key, so that start 1 stays empty; of run 2, token 35
+    // lies farthest from its start (token 40).
+    Row row = mixture(43, 48, 64, 1, 0);
+    for (int64_t t = 32; t < 48; ++t) {
+      row.keys[static_cast<size_t>(t * 64 + 1)] = half_of(30);
+      row.keys[static_cast<size_t>(t * 64 + 2)] = half_of(t == 35 ? 20 : 0.01 * static_cast<double>(t));
+    }
+    for (bool spherical : {true, false}) {
+      const Clusters clusters = cluster(*kernels, row, {spherical, 1, 16, 48}, 8);
+      CHECK(clusters.num_clusters == 3);
+      CHECK(clusters.sizes[0] == 32 && clusters.sizes[1] == 1 && clusters.sizes[2] == 15);
+      CHECK(clusters.order[0] == 0 && clusters.order[32] == 35 && clusters.order[33] == 32);
+    }
+  }
+}
+
+TEST(retrieving_every_cluster_is_exact_attention) {
+  for (const Kernels* kernels : levels()) {
+    const int64_t n = 700, d = 64;
+    const Row row = mixture(44, n, d, 30, 0.5);
+    const Clusters clusters = cluster(*kernels, row, {true, 5, 16, 32}, 100);
+    std::vector<uint16_t> keys, values;  // in cluster order, as a segment stores them
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t from = clusters.order[static_cast<size_t>(i)] * d;
+      keys.insert(keys.end(), row.keys.begin() + from, row.keys.begin() + from + d);
+      values.insert(values.end(), row.values.begin() + from, row.values.begin() + from + d);
+    }
+    std::vector<wavekv::KvRange> ranges;
+    int64_t begin = 0;
+    for (int32_t c = 0; c < clusters.num_clusters; ++c) {
+      const int64_t size = clusters.sizes[static_cast<size_t>(c)];
+      ranges.push_back({keys.data() + begin * d, values.data() + begin * d, size});
+      begin += size;
+    }
+    Random random(45);
+    const std::vector<float> q = random_floats(random, 3 * d, 0.2);
+    State state(3, d);
+    kernels->attend_ranges(q.data(), 3, d, ranges.data(), clusters.num_clusters, state.view());
+    for (int64_t a = 0; a < 3; ++a) {
+      Reference reference;
+      for (int64_t t = 0; t < n; ++t) {
+        reference.add(dot_half(q.data() + a * d, row.keys.data() + t * d, d), row.values.data() + t * d, d);
+      }
+      check_state(*kernels, state, a, d, reference, 1e-5);
+    }
+  }
+}
+
 TEST(value_sums_stay_finite) {
   for (const Kernels* kernels : levels()) {
     Row row = mixture(41, 40, 64, 1, 0.1);
