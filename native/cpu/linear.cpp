@@ -1,6 +1,7 @@
 // Linear layers over the thread pool: who computes which panels, for which tokens.
 #include "linear.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -116,52 +117,80 @@ LinearInputs slice(LinearInputs inputs, int64_t first, int64_t count) {
   return inputs;
 }
 
-void linear_few(const PackedPanels& panels, const LinearInputs& inputs, const LinearOutputs& outputs,
+/// Calls body(task, firstPanel, lastPanel) for the pieces of [begin, end) of all tasks' panels, laid end to end.
+template <typename Body>
+void for_each_task(const LinearTask* tasks, int64_t num_tasks, int64_t begin, int64_t end, Body&& body) {
+  int64_t offset = 0;
+  for (int64_t i = 0; i < num_tasks && offset < end; ++i) {
+    const int64_t count = num_panels(tasks[i].weights->panels());
+    const int64_t first = std::max<int64_t>(begin - offset, 0), last = std::min(end - offset, count);
+    if (first < last) body(tasks[i], first, last);
+    offset += count;
+  }
+}
+
+LinearOutputs outputs_from(const LinearTask& task, int64_t first_token) {
+  return {task.y + first_token * task.y_stride, task.y_stride, task.bias, task.accumulate};
+}
+
+void linear_few(const LinearTask* tasks, int64_t num_tasks, int64_t total_panels, const LinearInputs& inputs,
                 const LinearKernels& kernels, ThreadPool& pool) {
-  const int64_t count = num_panels(panels);
-  const int64_t shares = round_up(count, 4 * pool.num_threads()) / (4 * pool.num_threads());
-  const int64_t smallest = 1 + kMinTaskBytes / panels.panel_bytes;
-  pool.parallel_for(count, shares > smallest ? shares : smallest, [&](int64_t begin, int64_t end, int) {
-    kernels.few(panels, begin, end, inputs, outputs);
+  const int64_t shares = round_up(total_panels, 4 * pool.num_threads()) / (4 * pool.num_threads());
+  const int64_t smallest = 1 + kMinTaskBytes / tasks[0].weights->panels().panel_bytes;
+  pool.parallel_for(total_panels, std::max(shares, smallest), [&](int64_t begin, int64_t end, int) {
+    for_each_task(tasks, num_tasks, begin, end, [&](const LinearTask& task, int64_t first, int64_t last) {
+      kernels.few(task.weights->panels(), first, last, inputs, outputs_from(task, 0));
+    });
   });
 }
 
-void linear_many(const PackedPanels& panels, const Activations& x, const LinearOutputs& outputs,
+void linear_many(const LinearTask* tasks, int64_t num_tasks, int64_t total_panels, const Activations& x,
                  const LinearKernels& kernels, ThreadPool& pool) {
-  const int64_t token_bytes = panels.num_cols * (panels.format >= PackedFormat::kF32 ? 4 : 1);
-  const int64_t fitting = kChunkInputBytes / token_bytes / kChunkMultiple * kChunkMultiple;
-  const int64_t chunk = fitting > kChunkMultiple ? fitting : kChunkMultiple;
+  const int64_t fitting = kChunkInputBytes / x.num_cols() / kChunkMultiple * kChunkMultiple;
+  const int64_t chunk = std::max(fitting, kChunkMultiple);
   const LinearInputs& inputs = x.inputs();
-  for (int64_t first = 0; first < inputs.num_tokens; first += chunk) {
-    const int64_t left = inputs.num_tokens - first;
-    const LinearInputs part = slice(inputs, first, left < chunk ? left : chunk);
-    LinearOutputs to = outputs;
-    to.y += first * outputs.stride;
-    pool.parallel_for(num_panels(panels), 2, [&](int64_t begin, int64_t end, int thread_index) {
-      kernels.many(panels, begin, end, part, to, x.scratch(thread_index));
+  for (int64_t first_token = 0; first_token < inputs.num_tokens; first_token += chunk) {
+    const LinearInputs part = slice(inputs, first_token, std::min(inputs.num_tokens - first_token, chunk));
+    pool.parallel_for(total_panels, 2, [&](int64_t begin, int64_t end, int thread_index) {
+      for_each_task(tasks, num_tasks, begin, end, [&](const LinearTask& task, int64_t first, int64_t last) {
+        kernels.many(task.weights->panels(), first, last, part, outputs_from(task, first_token),
+                     x.scratch(thread_index));
+      });
     });
   }
 }
 
+void check_task(const LinearTask& task, const Activations& x, const ThreadPool& pool) {
+  const PackedPanels& panels = task.weights->panels();
+  if (x.num_cols() == panels.num_cols && task.y_stride >= panels.num_rows && pool.num_threads() <= x.num_threads()) return;
+  throw std::runtime_error("linear: weights [" + std::to_string(panels.num_rows) + ", " +
+                           std::to_string(panels.num_cols) + "], inputs of " + std::to_string(x.num_cols()) +
+                           " columns for " + std::to_string(x.num_threads()) + " threads, output stride " +
+                           std::to_string(task.y_stride) + ", pool of " + std::to_string(pool.num_threads()) +
+                           " threads");
+}
+
 }  // namespace
+
+void linear_group(const LinearTask* tasks, int64_t num_tasks, const Activations& x, const Kernels& kernels,
+                  ThreadPool& pool) {
+  int64_t total_panels = 0;
+  for (int64_t i = 0; i < num_tasks; ++i) {
+    check_task(tasks[i], x, pool);
+    total_panels += num_panels(tasks[i].weights->panels());
+  }
+  if (x.inputs().num_tokens == 0 || num_tasks == 0) return;
+  if (x.inputs().num_tokens <= kernels.linear->few_tokens) {
+    linear_few(tasks, num_tasks, total_panels, x.inputs(), *kernels.linear, pool);
+  } else {
+    linear_many(tasks, num_tasks, total_panels, x, *kernels.linear, pool);
+  }
+}
 
 void linear(const PackedMatrix& w, const Activations& x, float* y, int64_t y_stride, const float* bias, bool accumulate,
             const Kernels& kernels, ThreadPool& pool) {
-  const PackedPanels& panels = w.panels();
-  if (x.num_cols() != panels.num_cols || y_stride < panels.num_rows || pool.num_threads() > x.num_threads()) {
-    throw std::runtime_error("linear: weights [" + std::to_string(panels.num_rows) + ", " +
-                             std::to_string(panels.num_cols) + "], inputs of " + std::to_string(x.num_cols()) +
-                             " columns for " + std::to_string(x.num_threads()) + " threads, output stride " +
-                             std::to_string(y_stride) + ", pool of " + std::to_string(pool.num_threads()) + " threads");
-  }
-  const LinearInputs& inputs = x.inputs();
-  if (inputs.num_tokens == 0) return;
-  const LinearOutputs outputs{y, y_stride, bias, accumulate};
-  if (inputs.num_tokens <= kernels.linear->few_tokens) {
-    linear_few(panels, inputs, outputs, *kernels.linear, pool);
-  } else {
-    linear_many(panels, x, outputs, *kernels.linear, pool);
-  }
+  const LinearTask task{&w, y, y_stride, bias, accumulate};
+  linear_group(&task, 1, x, kernels, pool);
 }
 
 }  // namespace wavekv

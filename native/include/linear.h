@@ -35,4 +35,17 @@ void prepare_activations(const float* x, int64_t x_stride, int64_t num_tokens, i
 void linear(const PackedMatrix& w, const Activations& x, float* y, int64_t y_stride, const float* bias, bool accumulate,
             const Kernels& kernels, ThreadPool& pool);
 
+/// One layer of a group: the arguments of linear().
+struct LinearTask {
+  const PackedMatrix* weights;
+  float* y;
+  int64_t y_stride;
+  const float* bias;
+  bool accumulate;
+};
+
+/// Several layers over the same inputs, as one parallel region: a decode token's work is small beside waking the threads.
+void linear_group(const LinearTask* tasks, int64_t num_tasks, const Activations& x, const Kernels& kernels,
+                  ThreadPool& pool);
+
 }  // namespace wavekv

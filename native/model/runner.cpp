@@ -144,9 +144,12 @@ void Runner::project(int64_t layer) {
   });
   prepare_activations(normed_.data(), config.hidden_dim, num_tokens_, config.hidden_dim, *activations_, kernels, pool);
   const auto bias = [](const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); };
-  linear(*weights.query, *activations_, queries_.data(), query_dim, bias(weights.query_bias), false, kernels, pool);
-  linear(*weights.key, *activations_, keys_.data(), kv_dim, bias(weights.key_bias), false, kernels, pool);
-  linear(*weights.value, *activations_, values_.data(), kv_dim, bias(weights.value_bias), false, kernels, pool);
+  const LinearTask tasks[] = {
+      {weights.query.get(), queries_.data(), query_dim, bias(weights.query_bias), false},
+      {weights.key.get(), keys_.data(), kv_dim, bias(weights.key_bias), false},
+      {weights.value.get(), values_.data(), kv_dim, bias(weights.value_bias), false},
+  };
+  linear_group(tasks, 3, *activations_, kernels, pool);
 
   const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
   const auto norm_heads = [&](float* heads, int64_t count, const std::vector<float>& weight) {
@@ -225,8 +228,9 @@ void Runner::feed_forward(int64_t layer) {
     }
   });
   prepare_activations(normed_.data(), config.hidden_dim, num_tokens_, config.hidden_dim, *activations_, kernels, pool);
-  linear(*weights.gate, *activations_, gate_.data(), config.ffn_dim, nullptr, false, kernels, pool);
-  linear(*weights.up, *activations_, up_.data(), config.ffn_dim, nullptr, false, kernels, pool);
+  const LinearTask tasks[] = {{weights.gate.get(), gate_.data(), config.ffn_dim, nullptr, false},
+                              {weights.up.get(), up_.data(), config.ffn_dim, nullptr, false}};
+  linear_group(tasks, 2, *activations_, kernels, pool);
   pool.parallel_for(num_tokens_, 4, [&](int64_t begin, int64_t end, int) {
     kernels.swiglu(gate_.data() + begin * config.ffn_dim, up_.data() + begin * config.ffn_dim,
                    (end - begin) * config.ffn_dim);

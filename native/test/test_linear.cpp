@@ -265,6 +265,38 @@ TEST(one_thread_and_two_agree) {
   }
 }
 
+TEST(a_group_gives_what_its_layers_give_alone) {
+  constexpr int64_t kCols = 256;
+  const std::vector<std::pair<GgmlType, int64_t>> layers = {
+      {GgmlType::kQ4_1, 17}, {GgmlType::kQ8_0, 100}, {GgmlType::kQ6_K, 48}, {GgmlType::kF16, 1}};
+  ThreadPool pool(2);
+  Random random(12);
+  for (const Kernels& kernels : levels()) {
+    for (const int64_t tokens : {1, 3, 40}) {
+      std::vector<float> x(static_cast<size_t>(tokens * kCols));
+      for (float& value : x) value = static_cast<float>(random.normal());
+      auto inputs = make_activations();
+      prepare_activations(x.data(), kCols, tokens, kCols, *inputs, kernels, pool);
+      std::vector<std::shared_ptr<PackedMatrix>> weights;
+      std::vector<std::vector<float>> alone, together;
+      for (const auto& [type, rows] : layers) {
+        const auto data = random_weights(type, rows * kCols, random);
+        weights.push_back(pack_matrix(type, data.data(), rows, kCols, pool));
+        alone.emplace_back(static_cast<size_t>(tokens * rows), 1.0f);
+        together.push_back(alone.back());
+      }
+      std::vector<LinearTask> tasks;
+      for (size_t i = 0; i < layers.size(); ++i) {
+        const int64_t rows = layers[i].second;
+        linear(*weights[i], *inputs, alone[i].data(), rows, nullptr, i % 2 == 1, kernels, pool);
+        tasks.push_back({weights[i].get(), together[i].data(), rows, nullptr, i % 2 == 1});
+      }
+      linear_group(tasks.data(), static_cast<int64_t>(tasks.size()), *inputs, kernels, pool);
+      CHECK(together == alone);
+    }
+  }
+}
+
 TEST(bad_shapes_are_refused) {
   const auto refused = [](const std::function<void()>& body) {
     try {
