@@ -47,7 +47,6 @@ function serve(model: LoadedModel): void {
       case "submit":
         try {
           engine.submit(message.request);
-          post({ type: "accepted", requestId: message.request.requestId });
         } catch (error) {
           post({ type: "failed", requestId: message.request.requestId, failure: describe(error as Error) });
         }

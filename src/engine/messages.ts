@@ -21,7 +21,6 @@ export interface EngineFailure {
 export type FromEngine =
   | { type: "ready"; info: EngineInfo }
   | { type: "notLoaded"; message: string }
-  | { type: "accepted"; requestId: string }
   | { type: "events"; events: { requestId: string; event: EngineEvent }[] }
   | { type: "failed"; requestId: string; failure: EngineFailure }
   | { type: "stats"; callId: number; stats: EngineStats };
