@@ -75,7 +75,6 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
                        segment.variances(row) + first_cluster,
                        covariance};
   const int32_t capacity = static_cast<int32_t>(geometry_.max_clusters - first_cluster);
-  // The kernel reports its count by value in the struct it was given, so it is read back from the sizes: they sum to n.
   const int64_t n = options.segment_tokens - pinned;
   if (kernels.cluster_row(keys + pinned * dim, values + pinned * dim, n, dim,
                           query_scale.empty() ? nullptr : query_scale.data(), options.clustering, capacity, scratch,
@@ -83,9 +82,7 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
     segment.count(row) = 0;
     return;
   }
-  int64_t covered = 0, count = 0;
-  while (covered < n && count < capacity) covered += clusters.sizes[count++];
-  segment.count(row) = static_cast<uint16_t>(count + first_cluster);
+  segment.count(row) = static_cast<uint16_t>(clusters.num_clusters + first_cluster);
 
   for (int64_t i = 0; i < n; ++i) order[pinned + i] = static_cast<uint16_t>(order[pinned + i] + pinned);
   if (pinned > 0) {

@@ -1,8 +1,8 @@
 #pragma once
 // Decode attention over rows named by pointers: scores, online softmax, weighted sum of values. A block of up to
-// kBlockRows rows is gathered from any number of ranges, so that short and scattered ranges cost no more than long ones.
+// kBlockRows rows is gathered from any number of ranges, so that short, scattered ranges cost no more than long ones.
 #include "kernels.h"
-#include "vec_ops.h"
+#include "interleave.h"
 
 namespace wavekv {
 namespace WAVEKV_ISA {

@@ -105,8 +105,9 @@ void refill_empty(const Workspace& work, int64_t n, int64_t k) {
     int64_t worst = -1;
     float worst_distance = 0.0f;
     for (int64_t t = 0; t < n; ++t) {
-      const float distance = work.half_norms[t] - work.score[t];
-      if (distance > worst_distance && distance > 1e-5f * work.half_norms[t] && work.half_norms[t] > 0.0f && work.counts[work.label[t]] > 1) {
+      const float half_norm = work.half_norms[t], distance = half_norm - work.score[t];
+      const bool misfit = half_norm > 0.0f && distance > 1e-5f * half_norm;  // beyond what rounding makes
+      if (misfit && distance > worst_distance && work.counts[work.label[t]] > 1) {
         worst = t;
         worst_distance = distance;
       }
@@ -179,7 +180,8 @@ int32_t number_clusters(const Workspace& work, int64_t n, int64_t k, int64_t hea
   begin = 0;
   for (int64_t c = 0; c < k; ++c) {  // and now where they end
     const int64_t size = work.counts[c] - begin;
-    next_id = split_members(work.points, head_dim, work.members + begin, size, cap, work.sort_keys, work.label, next_id);
+    int32_t* members = work.members + begin;
+    next_id = split_members(work.points, head_dim, members, size, cap, work.sort_keys, work.label, next_id);
     begin += size;
   }
   return next_id;

@@ -1,6 +1,6 @@
 #pragma once
-// The assignment step of k-means: which centroid fits each point best. score(x, c) = x . c - bias[c]; its maximum over c
-// is the nearest centroid when bias = |c|^2 / 2, and the most similar one when centroids have unit length and bias is 0
+// The assignment step of k-means: which centroid fits each point best. score(x, c) = x . c - bias[c]; its maximum over
+// c is the nearest centroid when bias = |c|^2 / 2, and the most similar one when centroids have unit length and bias is 0
 // or any constant.
 #include "register_tile.h"
 
