@@ -46,6 +46,39 @@ bool Sequence::segment_ready() const {
   return tail_tokens_ >= geometry_.index.segment_tokens + geometry_.index.local_window;
 }
 
+std::vector<float> Sequence::query_scale(int64_t row) const {
+  const int64_t dim = geometry_.head_dim;
+  const double strength = geometry_.index.query_metric;
+  std::vector<float> scale;
+  if (strength <= 0) return scale;
+  double total = 0;
+  for (int64_t d = 0; d < dim; ++d) total += query_squares(row)[d];
+  for (int64_t d = 0; d < dim; ++d) {
+    // Mean square relative to the average dimension; the small term keeps a dimension that no query uses from vanishing.
+    const double mean_square = (query_squares(row)[d] + 1e-6 * total) / (total + 1e-30) * static_cast<double>(dim);
+    scale.push_back(static_cast<float>(std::pow(mean_square, 0.5 * strength)));
+  }
+  return scale;
+}
+
+void Sequence::index_sink(int64_t row, Segment& segment, const Kernels& kernels) const {
+  const int64_t dim = geometry_.head_dim, count = geometry_.index.sink_tokens;
+  std::vector<float> key_mean(static_cast<size_t>(dim)), value_sum(key_mean), key(key_mean), value(key_mean);
+  for (int64_t t = 0; t < count; ++t) {
+    segment.order(row)[t] = static_cast<uint16_t>(t);
+    kernels.from_f16(tail_keys(row) + t * dim, key.data(), dim);
+    kernels.from_f16(tail_values(row) + t * dim, value.data(), dim);
+    for (size_t d = 0; d < key.size(); ++d) {
+      key_mean[d] += key[d] / static_cast<float>(count);
+      value_sum[d] += value[d];
+    }
+  }
+  kernels.to_f16(key_mean.data(), segment.centroids(row), dim);
+  kernels.to_f16(value_sum.data(), segment.value_sums(row), dim);
+  segment.sizes(row)[0] = static_cast<uint16_t>(count);
+  segment.variances(row)[0] = 0;
+}
+
 void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch,
                          float* covariance) const {
   const IndexOptions& options = geometry_.index;
@@ -54,18 +87,6 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
   const int64_t first_cluster = pinned > 0 ? 1 : 0;
   const uint16_t* keys = tail_keys(row);
   const uint16_t* values = tail_values(row);
-
-  std::vector<float> query_scale;
-  if (options.query_metric > 0) {
-    double total = 0;
-    for (int64_t d = 0; d < dim; ++d) total += query_squares(row)[d];
-    query_scale.resize(static_cast<size_t>(dim));
-    for (int64_t d = 0; d < dim; ++d) {
-      const double mean_square = (query_squares(row)[d] + 1e-6 * total) / (total + 1e-30) * static_cast<double>(dim);
-      query_scale[static_cast<size_t>(d)] = static_cast<float>(std::pow(mean_square, 0.5 * options.query_metric));
-    }
-  }
-
   uint16_t* order = segment.order(row);
   RowClusters clusters{0,
                        segment.sizes(row) + first_cluster,
@@ -74,31 +95,18 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
                        segment.value_sums(row) + first_cluster * dim,
                        segment.variances(row) + first_cluster,
                        covariance};
-  const int32_t capacity = static_cast<int32_t>(geometry_.max_clusters - first_cluster);
+  const std::vector<float> scale = query_scale(row);
   const int64_t n = options.segment_tokens - pinned;
-  if (kernels.cluster_row(keys + pinned * dim, values + pinned * dim, n, dim,
-                          query_scale.empty() ? nullptr : query_scale.data(), options.clustering, capacity, scratch,
-                          clusters) != 0) {
-    segment.count(row) = 0;
+  const int32_t capacity = static_cast<int32_t>(geometry_.max_clusters - first_cluster);
+  if (kernels.cluster_row(keys + pinned * dim, values + pinned * dim, n, dim, scale.empty() ? nullptr : scale.data(),
+                          options.clustering, capacity, scratch, clusters) != 0) {
+    segment.count(row) = 0;  // build_segment() reports it: nothing may be thrown on a pool thread
     return;
   }
   segment.count(row) = static_cast<uint16_t>(clusters.num_clusters + first_cluster);
-
   for (int64_t i = 0; i < n; ++i) order[pinned + i] = static_cast<uint16_t>(order[pinned + i] + pinned);
-  if (pinned > 0) {
-    segment.sizes(row)[0] = static_cast<uint16_t>(pinned);
-    segment.variances(row)[0] = 0;
-    std::vector<float> key_sum(static_cast<size_t>(dim)), value_sum(static_cast<size_t>(dim)), one(static_cast<size_t>(dim));
-    for (int64_t t = 0; t < pinned; ++t) {
-      order[t] = static_cast<uint16_t>(t);
-      kernels.from_f16(keys + t * dim, one.data(), dim);
-      for (int64_t d = 0; d < dim; ++d) key_sum[static_cast<size_t>(d)] += one[static_cast<size_t>(d)] / static_cast<float>(pinned);
-      kernels.from_f16(values + t * dim, one.data(), dim);
-      for (int64_t d = 0; d < dim; ++d) value_sum[static_cast<size_t>(d)] += one[static_cast<size_t>(d)];
-    }
-    kernels.to_f16(key_sum.data(), segment.centroids(row), dim);
-    kernels.to_f16(value_sum.data(), segment.value_sums(row), dim);
-  }
+  if (pinned > 0) index_sink(row, segment, kernels);
+
   const size_t vector_bytes = static_cast<size_t>(dim) * 2;
   for (int64_t i = 0; i < options.segment_tokens; ++i) {
     memcpy(segment.keys(row) + i * dim, keys + order[i] * dim, vector_bytes);

@@ -58,6 +58,10 @@ class Sequence {
 
  private:
   void build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch, float* covariance) const;
+  /// f32 [headDim], or empty where the query metric is off.
+  std::vector<float> query_scale(int64_t row) const;
+  /// The first tokens as cluster 0 of a row.
+  void index_sink(int64_t row, Segment& segment, const Kernels& kernels) const;
   void fold_covariance();
 
   KvGeometry geometry_;
