@@ -63,6 +63,7 @@ export const OPTIONS = Object.freeze({
   estimationBudget: option(ALL, "--estimation-budget <share>", "ESTIMATION_BUDGET", none, parse.orNull(parse.decimal(0, 1)), "share of clusters estimated from their centroids, 0 to 1", "the engine's"),
   localWindow: option(ALL, "--local-window <tokens>", "LOCAL_WINDOW", none, parse.orNull(parse.integer(1, 65_536)), "latest tokens that are always attended exactly", "the engine's"),
   segmentTokens: option(ALL, "--segment-tokens <tokens>", "SEGMENT_TOKENS", none, parse.orNull(parse.integer(128, 32_768)), "tokens of one segment of the wave index", "the engine's"),
+  prefixCache: option(ALL, "--prefix-cache <on|off>", "PREFIX_CACHE", "on" as "on" | "off", parse.choice<"on" | "off">("on", "off"), "reuse the segments of earlier prompts that begin alike, while --kv-memory has room"),
   blockCache: option(ALL, "--block-cache <MiB>", "BLOCK_CACHE", 0, parse.integer(0, 1_048_576), "MiB of block cache in the fast tier; 0 keeps everything there"),
 
   system: option(TERMINAL, "--system <text>", "SYSTEM", null as string | null, parse.orNull(parse.text(1, 1_000_000)), "system message", "none"),

@@ -10,6 +10,23 @@ namespace {
 // Bits of an entry's flags, as src/native/addon.ts names them.
 constexpr uint8_t kEntryDecode = 1, kEntryWave = 2, kEntryLogits = 4;
 
+Ranking read_ranking(const Napi::CallbackInfo& info, const Napi::Object& o) {
+  const std::string name = string_field(info, o, "ranking");
+  if (name == "error") return Ranking::kError;
+  if (name == "mass") return Ranking::kMass;
+  if (name == "centroid") return Ranking::kCentroid;
+  wrong_type(info, "ranking", "\"error\", \"mass\" or \"centroid\"");
+}
+
+WaveOptions read_wave_options(const Napi::CallbackInfo& info, const Napi::Object& o) {
+  WaveOptions options;
+  options.estimation_budget = number_field(info, o, "estimationBudget");
+  options.min_clusters = integer_field(info, o, "minClusters");
+  options.variance_term = number_field(info, o, "varianceTerm");
+  options.ranking = read_ranking(info, o);
+  return options;
+}
+
 RunnerOptions read_options(const Napi::CallbackInfo& info, const Napi::Object& o) {
   RunnerOptions options;
   options.index.segment_tokens = integer_field(info, o, "segmentTokens");
@@ -20,10 +37,7 @@ RunnerOptions read_options(const Napi::CallbackInfo& info, const Napi::Object& o
   options.index.clustering.iterations = static_cast<int32_t>(integer_field(info, o, "clusterIterations"));
   options.index.clustering.tokens_per_cluster = static_cast<int32_t>(integer_field(info, o, "tokensPerCluster"));
   options.index.clustering.max_cluster_size = static_cast<int32_t>(integer_field(info, o, "maxClusterSize"));
-  options.wave.estimation_budget = number_field(info, o, "estimationBudget");
-  options.wave.min_clusters = integer_field(info, o, "minClusters");
-  options.wave.variance_term = boolean_field(info, o, "varianceTerm");
-  options.wave.rank_by_mass = boolean_field(info, o, "rankByMass");
+  options.wave = read_wave_options(info, o);
   options.max_batch_tokens = integer_field(info, o, "maxBatchTokens");
   options.block_cache_blocks = integer_field(info, o, "blockCacheBlocks");
   return options;
@@ -48,6 +62,7 @@ Napi::Function RunnerBinding::define(Napi::Env env) {
       env, "Runner",
       {InstanceMethod<&RunnerBinding::geometry>("geometry"),
        InstanceMethod<&RunnerBinding::set_control_plane>("setControlPlane"),
+       InstanceMethod<&RunnerBinding::set_wave_options>("setWaveOptions"),
        InstanceMethod<&RunnerBinding::make_sequence>("makeSequence"), InstanceMethod<&RunnerBinding::begin>("begin"),
        InstanceMethod<&RunnerBinding::project>("project"), InstanceMethod<&RunnerBinding::score>("score"),
        InstanceMethod<&RunnerBinding::attend>("attend"), InstanceMethod<&RunnerBinding::finish>("finish"),
@@ -106,6 +121,10 @@ void RunnerBinding::set_control_plane(const Napi::CallbackInfo& info) {
       region(info, memory, o, "admissionsOffset", integer_field(info, o, "maxAdmissions") * 36));
   runner().set_control_plane(regions);
   control_plane_memory_ = Napi::Persistent(memory);
+}
+
+void RunnerBinding::set_wave_options(const Napi::CallbackInfo& info) {
+  runner().set_wave_options(read_wave_options(info, object_argument(info, 0, "options")));
 }
 
 Napi::Value RunnerBinding::make_sequence(const Napi::CallbackInfo& info) {

@@ -17,6 +17,7 @@ class RunnerBinding : public Napi::ObjectWrap<RunnerBinding> {
   Runner& runner() const;
   Napi::Value geometry(const Napi::CallbackInfo& info);
   void set_control_plane(const Napi::CallbackInfo& info);
+  void set_wave_options(const Napi::CallbackInfo& info);
   Napi::Value make_sequence(const Napi::CallbackInfo& info);
   Napi::Value begin(const Napi::CallbackInfo& info);
   void project(const Napi::CallbackInfo& info);

@@ -37,8 +37,14 @@ class SequenceBinding : public Napi::ObjectWrap<SequenceBinding> {
   Napi::Value num_segments(const Napi::CallbackInfo& info);
   Napi::Value tail_room(const Napi::CallbackInfo& info);
   Napi::Value segment_ready(const Napi::CallbackInfo& info);
+  Napi::Value query_squares(const Napi::CallbackInfo& info);
+  void set_query_squares(const Napi::CallbackInfo& info, const Napi::Value& value);
+  Napi::Value fork(const Napi::CallbackInfo& info);
+  Napi::Value read_tokens(const Napi::CallbackInfo& info);
+  void append_tokens(const Napi::CallbackInfo& info);
   Napi::Value zones(const Napi::CallbackInfo& info);
   void attach(const Napi::CallbackInfo& info);
+  void adopt(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Sequence> sequence_;

@@ -68,6 +68,9 @@ void DecodeAttention::begin(std::vector<DecodeEntry> entries) {
   num_parts_ = pool_.num_threads() == 1 ? 1 : 2 * pool_.num_threads();
   states_.resize(static_cast<size_t>(num_rows_ * num_parts_ * kNumZones * geometry_.group_size *
                                      (geometry_.head_dim + 2)));
+  if (static_cast<int64_t>(ranges_.size()) < num_rows_ * num_parts_) {
+    ranges_.resize(static_cast<size_t>(num_rows_ * num_parts_));
+  }
 }
 
 const float* DecodeAttention::row_queries(const Row& row, const float* queries) const {
@@ -111,14 +114,19 @@ void DecodeAttention::score_part(int64_t row_index, int64_t part, int64_t layer,
   if (share.begin == share.end) return;
   float query_variance[32];
   const float* q = row_queries(row, queries);
-  if (options_.variance_term) {
-    kernels_.quadratic_form(q, geometry_.group_size, geometry_.head_dim, sequence.covariance(kv_row), query_variance);
+  const bool with_variance = options_.variance_term > 0;
+  for (int64_t g = 0; with_variance && g < geometry_.group_size; ++g) {
+    const float* query = q + g * geometry_.head_dim;
+    const float* spread = sequence.key_spread(kv_row);
+    float sum = 0;
+    for (int64_t d = 0; d < geometry_.head_dim; ++d) sum += query[d] * query[d] * spread[d];
+    query_variance[g] = static_cast<float>(options_.variance_term) * sum;
   }
   const int64_t stride = static_cast<int64_t>(row.share.size());
   for (int64_t s = share.begin; s < share.end; ++s) {
     const size_t index = static_cast<size_t>(s);
     kernels_.score_clusters(q, geometry_.group_size, geometry_.head_dim, segments[index]->meta_index(kv_row),
-                            options_.variance_term ? query_variance : nullptr,
+                            with_variance ? query_variance : nullptr,
                             row.log_mass.data() + row.cluster_offsets[index], stride);
   }
 }
@@ -130,7 +138,7 @@ void DecodeAttention::rank(Row& row, int64_t layer, AttentionState steady) {
   for (int64_t g = 0; g < geometry_.group_size; ++g) {
     const float* scores = row.log_mass.data() + g * stride;
     float max = 0, sum = 0;
-    if (options_.rank_by_mass) {
+    if (options_.ranking != Ranking::kCentroid) {
       kernels_.log_sum_exp(scores, clusters, &max, &sum);
       const float top = std::max(max, steady.max[g]);
       const float total = sum * std::exp(max - top) + steady.denominator[g] * std::exp(steady.max[g] - top);
@@ -150,60 +158,92 @@ void DecodeAttention::rank(Row& row, int64_t layer, AttentionState steady) {
   }
 }
 
+void DecodeAttention::prioritise(Row& row, int64_t layer) {
+  const auto& segments = row.entry->sequence->segments();
+  std::copy(row.share.begin(), row.share.begin() + row.num_clusters, row.priority.begin());
+  for (size_t s = 0; options_.ranking == Ranking::kError && s < segments.size(); ++s) {
+    // To first order the estimate is wrong by the mass times the standard deviation of the members' scores, which goes with
+    // the square root of the cluster's variance; a cluster of equal keys is estimated without error.
+    const MetaIndex index = segments[s]->meta_index(geometry_.row(layer, row.kv_head));
+    float* priority = row.priority.data() + row.cluster_offsets[s];
+    for (int64_t c = 0; c < index.num_clusters; ++c) {
+      priority[c] *= std::sqrt(index.variances[c]) / static_cast<float>(index.sizes[c]);
+    }
+  }
+  // The sink belongs to the exact set always.
+  if (geometry_.index.sink_tokens > 0) row.priority[0] = std::numeric_limits<float>::max();
+}
+
+void DecodeAttention::choose_retrieved(Row& row, int64_t row_index, int64_t layer) {
+  const int64_t clusters = row.num_clusters;
+  const int64_t pinned = geometry_.index.sink_tokens > 0 ? 1 : 0;
+  const int64_t wanted = static_cast<int64_t>(std::ceil(row.entry->retrieval_budget * static_cast<double>(clusters)));
+  const int64_t retrieved = std::min(clusters, std::max(wanted, options_.min_clusters) + pinned);
+  std::copy(row.priority.begin(), row.priority.begin() + clusters, row.ranking.begin());
+  const float threshold = kth_largest(row.ranking, clusters, retrieved);
+  // Ties at the threshold are taken in index order, so that exactly `retrieved` clusters are chosen.
+  int64_t ties = retrieved;
+  for (int64_t c = 0; c < clusters; ++c) ties -= row.priority[static_cast<size_t>(c)] > threshold;
+
+  uint32_t* request = regions_.request + row_index * regions_.request_stride;
+  const auto& segments = row.entry->sequence->segments();
+  const int64_t kv_row = geometry_.row(layer, row.kv_head);
+  uint32_t count = 0;
+  for (size_t s = 0; s < segments.size(); ++s) {
+    const uint32_t first_handle =
+        static_cast<uint32_t>((segments[s]->slot() * geometry_.num_rows() + kv_row) * geometry_.max_clusters);
+    for (int64_t c = 0; c < segments[s]->count(kv_row); ++c) {
+      const size_t i = static_cast<size_t>(row.cluster_offsets[s] + c);
+      row.take[i] = row.priority[i] > threshold || (row.priority[i] == threshold && ties-- > 0);
+      if (row.take[i]) request[1 + count++] = first_handle + static_cast<uint32_t>(c);
+    }
+  }
+  request[0] = count;
+}
+
+void DecodeAttention::choose_estimated(Row& row, int64_t layer) {
+  const size_t clusters = static_cast<size_t>(row.num_clusters);
+  int64_t rest = 0;
+  for (size_t i = 0; i < clusters; ++i) {
+    if (!row.take[i]) row.ranking[static_cast<size_t>(rest++)] = row.share[i];
+  }
+  const int64_t estimated = std::min(
+      rest, static_cast<int64_t>(std::ceil(options_.estimation_budget * static_cast<double>(row.num_clusters))));
+  float estimate_from = -1.0f;  // every other cluster
+  if (estimated == 0) {
+    estimate_from = std::numeric_limits<float>::infinity();
+  } else if (estimated < rest) {
+    estimate_from = kth_largest(row.ranking, rest, estimated);
+  }
+  const auto& segments = row.entry->sequence->segments();
+  const int64_t kv_row = geometry_.row(layer, row.kv_head);
+  row.unattended = 0;
+  row.num_estimated = row.estimated_tokens = 0;
+  for (size_t s = 0; s < segments.size(); ++s) {
+    const uint16_t* sizes = segments[s]->sizes(kv_row);
+    for (int64_t c = 0; c < segments[s]->count(kv_row); ++c) {
+      const size_t i = static_cast<size_t>(row.cluster_offsets[s] + c);
+      const bool retrieved = row.take[i] != 0;
+      row.take[i] = !retrieved && row.share[i] >= estimate_from;
+      if (row.take[i]) {
+        row.num_estimated += 1;
+        row.estimated_tokens += sizes[c];
+      } else if (!retrieved) {
+        row.unattended += row.share[i];
+      }
+    }
+  }
+}
+
 void DecodeAttention::choose(Row& row, int64_t row_index, int64_t layer) {
   for (int64_t part = 1; part < num_parts_; ++part) {
     kernels_.merge_states(geometry_.group_size, geometry_.head_dim, state(row_index, part, kSteady),
                           state(row_index, 0, kSteady));
   }
   rank(row, layer, state(row_index, 0, kSteady));
-  const int64_t clusters = row.num_clusters;
-  const bool pinned = geometry_.index.sink_tokens > 0;
-  std::vector<float>& ranking = row.ranking;
-  if (pinned) row.share[0] = std::numeric_limits<float>::max();  // the sink belongs to the exact set always
-
-  const int64_t wanted = static_cast<int64_t>(std::ceil(row.entry->retrieval_budget * static_cast<double>(clusters)));
-  const int64_t retrieved = std::min(clusters, std::max(wanted, options_.min_clusters) + (pinned ? 1 : 0));
-  std::copy(row.share.begin(), row.share.begin() + clusters, ranking.begin());
-  const float threshold = kth_largest(ranking, clusters, retrieved);
-  // Ties at the threshold are taken in index order, so that exactly `retrieved` clusters are chosen.
-  int64_t ties = retrieved;
-  for (int64_t c = 0; c < clusters; ++c) ties -= row.share[static_cast<size_t>(c)] > threshold;
-
-  float estimate_from = -1.0f;  // every other cluster
-  const int64_t rest = clusters - retrieved;
-  const int64_t estimated =
-      std::min(rest, static_cast<int64_t>(std::ceil(options_.estimation_budget * static_cast<double>(clusters))));
-  if (estimated == 0) {
-    estimate_from = std::numeric_limits<float>::infinity();
-  } else if (estimated < rest) {
-    std::copy(row.share.begin(), row.share.begin() + clusters, ranking.begin());
-    estimate_from = kth_largest(ranking, clusters, retrieved + estimated);
-  }
-
-  uint32_t* request = regions_.request + row_index * regions_.request_stride;
-  const auto& segments = row.entry->sequence->segments();
-  uint32_t count = 0;
-  row.unattended = 0;
-  row.num_estimated = row.estimated_tokens = 0;
-  const int64_t kv_row = geometry_.row(layer, row.kv_head);
-  for (size_t s = 0; s < segments.size(); ++s) {
-    const uint32_t first_handle =
-        static_cast<uint32_t>((segments[s]->slot() * geometry_.num_rows() + kv_row) * geometry_.max_clusters);
-    for (int64_t c = 0; c < segments[s]->count(kv_row); ++c) {
-      const size_t i = static_cast<size_t>(row.cluster_offsets[s] + c);
-      const float share = row.share[i];
-      const bool take = share > threshold || (share == threshold && ties-- > 0);
-      if (take) request[1 + count++] = first_handle + static_cast<uint32_t>(c);
-      row.take[i] = !take && share >= estimate_from;
-      if (row.take[i]) {
-        row.num_estimated += 1;
-        row.estimated_tokens += segments[s]->sizes(kv_row)[c];
-      } else if (!take) {
-        row.unattended += share;
-      }
-    }
-  }
-  request[0] = count;
+  prioritise(row, layer);
+  choose_retrieved(row, row_index, layer);
+  choose_estimated(row, layer);
 }
 
 void DecodeAttention::score(int64_t layer, const float* queries) {
@@ -219,6 +259,7 @@ void DecodeAttention::score(int64_t layer, const float* queries) {
     const size_t capacity = segments.size() * static_cast<size_t>(geometry_.max_clusters);
     if (row.share.size() < capacity) {
       row.share.resize(capacity);
+      row.priority.resize(capacity);
       row.ranking.resize(capacity);
       row.take.resize(capacity);
       row.log_mass.resize(capacity * static_cast<size_t>(geometry_.group_size));
@@ -232,28 +273,36 @@ void DecodeAttention::score(int64_t layer, const float* queries) {
   });
 }
 
-void DecodeAttention::attend_plan(Row& row, int64_t row_index, int64_t part, int64_t layer, const float* queries) {
-  const AttentionState retrieved = fresh_state(row_index, part, kRetrieval);
+void DecodeAttention::plan_ranges(const Row& row, int64_t row_index, int64_t part, int64_t layer,
+                                  std::vector<KvRange>& ranges) const {
   const uint32_t* plan = regions_.plan + row_index * regions_.plan_stride;
-  const Slice share = slice(plan[0], part, num_parts_);
-  const int64_t kv_row = geometry_.row(layer, row.kv_head);
-  constexpr int64_t kChunk = 64;
-  KvRange ranges[kChunk];
-  for (int64_t first = share.begin; first < share.end; first += kChunk) {
-    const int64_t count = std::min(kChunk, share.end - first);
-    for (int64_t i = 0; i < count; ++i) {
-      const uint32_t* range = plan + 4 + 4 * (first + i);
-      if (range[0] == kRangeCacheHit) {
-        ranges[i] = block_cache_.range(range[1], range[3]);
-      } else {
-        const Segment& segment = *segment_by_slot_[range[1]];
-        const int64_t offset = static_cast<int64_t>(range[2]) * geometry_.head_dim;
-        ranges[i] = {segment.keys(kv_row) + offset, segment.values(kv_row) + offset, range[3]};
-      }
+  const int64_t kv_row = geometry_.row(layer, row.kv_head), dim = geometry_.head_dim;
+  // Cut by tokens, not by ranges: the result must not depend on where the control plane found the clusters.
+  const Slice tokens = slice(plan[1], part, num_parts_);
+  ranges.clear();
+  int64_t before = 0;
+  for (uint32_t i = 0; i < plan[0] && before < tokens.end; ++i) {
+    const uint32_t* range = plan + 4 + 4 * i;
+    const int64_t count = range[3];
+    const int64_t first = std::max<int64_t>(tokens.begin - before, 0), last = std::min(tokens.end - before, count);
+    before += count;
+    if (first >= last) continue;
+    KvRange whole;
+    if (range[0] == kRangeCacheHit) {
+      whole = block_cache_.range(range[1], count);
+    } else {
+      const Segment& segment = *segment_by_slot_[range[1]];
+      whole = {segment.keys(kv_row) + range[2] * dim, segment.values(kv_row) + range[2] * dim, count};
     }
-    kernels_.attend_ranges(row_queries(row, queries), geometry_.group_size, geometry_.head_dim, ranges, count,
-                           retrieved);
+    ranges.push_back({whole.keys + first * dim, whole.values + first * dim, last - first});
   }
+}
+
+void DecodeAttention::attend_plan(Row& row, int64_t row_index, int64_t part, int64_t layer, const float* queries) {
+  std::vector<KvRange>& ranges = ranges_[static_cast<size_t>(row_index * num_parts_ + part)];
+  plan_ranges(row, row_index, part, layer, ranges);
+  kernels_.attend_ranges(row_queries(row, queries), geometry_.group_size, geometry_.head_dim, ranges.data(),
+                         static_cast<int64_t>(ranges.size()), fresh_state(row_index, part, kRetrieval));
 }
 
 void DecodeAttention::attend_segments(Row& row, int64_t part, int64_t layer, const float* queries,
@@ -339,10 +388,9 @@ void DecodeAttention::count_zones(Row& row, int64_t row_index) {
   totals.steady_bytes += tail_tokens * token_bytes;
   totals.retrieval_bytes += plan[1] * token_bytes;
   totals.estimation_bytes += static_cast<double>(row.num_estimated) * vector_bytes;
+  const bool reads_variances = options_.variance_term > 0 || options_.ranking == Ranking::kError;
   totals.index_bytes += static_cast<double>(row.num_clusters) * (vector_bytes + sizeof(uint16_t)) +
-                        (options_.variance_term ? static_cast<double>(row.num_clusters) * sizeof(float) +
-                                                      static_cast<double>(geometry_.head_dim * geometry_.head_dim) * 4
-                                                : 0);
+                        (reads_variances ? static_cast<double>(row.num_clusters + geometry_.head_dim) * sizeof(float) : 0);
   const double unattended = row.unattended / static_cast<double>(group);
   for (int64_t g = 0; g < group; ++g) {
     double mass[kNumZones], top = kNoMass;

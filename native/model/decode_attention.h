@@ -11,12 +11,19 @@
 
 namespace wavekv {
 
+/// By what clusters are ranked for retrieval, summed over the query heads of a KV head.
+enum class Ranking {
+  kError,     // what estimating the cluster is expected to get wrong, per token that retrieving it reads
+  kMass,      // its share of the whole attention mass, sizes and steady zone included
+  kCentroid,  // the centroids' softmax alone, as published
+};
+
 /// How wave attention spends its reads.
 struct WaveOptions {
   double estimation_budget = 1.0;  // share of the clusters, next in rank after the retrieved ones, that are estimated
   int64_t min_clusters = 16;       // floor of retrieved clusters a row
-  bool variance_term = true;
-  bool rank_by_mass = true;  // false: by the centroids' softmax alone, as published
+  double variance_term = 0.5;  // strength 0..1 of the spread's part in a cluster's estimated mass
+  Ranking ranking = Ranking::kError;
 };
 
 /// One decode token of one sequence in the batch.
@@ -35,6 +42,7 @@ class DecodeAttention {
   DecodeAttention(const KvGeometry& geometry, const WaveOptions& options, const ControlPlaneRegions& regions,
                   const BlockCache& block_cache, const Kernels& kernels, ThreadPool& pool);
 
+  void set_options(const WaveOptions& options) { options_ = options; }
   /// Entries in wave mode come first and have batch rows [entry, kvHead] in the request and plan regions.
   void begin(std::vector<DecodeEntry> entries);
   int64_t num_wave_rows() const { return num_wave_rows_; }
@@ -58,8 +66,9 @@ class DecodeAttention {
     std::vector<int64_t> cluster_offsets;  // [segment]: first cluster in log_mass, share, take
     std::vector<float> log_mass;           // [groupSize, clusterCapacity]
     std::vector<float> share;              // [clusterCapacity]
+    std::vector<float> priority;           // [clusterCapacity]: order of retrieval
     std::vector<float> ranking;            // scratch of the selection
-    std::vector<uint8_t> take;             // [clusterCapacity]: 1 where the cluster is estimated
+    std::vector<uint8_t> take;             // [clusterCapacity]: 1 where the cluster is retrieved, later where it is estimated
     double unattended;  // estimated share of mass that no zone covers, summed over the group's query heads
     ZoneTotals totals;
   };
@@ -70,8 +79,13 @@ class DecodeAttention {
   void attend_tail(Row& row, int64_t part, int64_t layer, const float* queries, AttentionState state);
   void score_part(int64_t row, int64_t part, int64_t layer, const float* queries);
   void rank(Row& row, int64_t layer, AttentionState steady);
+  void prioritise(Row& row, int64_t layer);
+  void choose_retrieved(Row& row, int64_t row_index, int64_t layer);
+  void choose_estimated(Row& row, int64_t layer);
   void choose(Row& row, int64_t row_index, int64_t layer);
   void attend_part(int64_t row, int64_t part, int64_t layer, const float* queries);
+  /// One part of a row's access plan as memory.
+  void plan_ranges(const Row& row, int64_t row_index, int64_t part, int64_t layer, std::vector<KvRange>& ranges) const;
   void attend_plan(Row& row, int64_t row_index, int64_t part, int64_t layer, const float* queries);
   void attend_segments(Row& row, int64_t part, int64_t layer, const float* queries, AttentionState state);
   void finish_row(Row& row, int64_t row_index, float* out);
@@ -87,6 +101,7 @@ class DecodeAttention {
   std::vector<Row> rows_;
   std::vector<const Segment*> segment_by_slot_;
   int64_t num_rows_ = 0, num_wave_rows_ = 0, num_parts_ = 1;
+  std::vector<std::vector<KvRange>> ranges_;  // [row, part], kept for their memory
   std::vector<float> states_;  // [row, part, zone, groupSize, headDim + 2]
 };
 

@@ -37,6 +37,7 @@ void check_options(const RunnerOptions& options) {
           "the cluster size cap must be tokens per cluster to 32");
   require(options.wave.estimation_budget >= 0 && options.wave.estimation_budget <= 1,
           "estimation budget must be 0 to 1");
+  require(options.wave.variance_term >= 0 && options.wave.variance_term <= 1, "variance term must be 0 to 1");
   require(options.wave.min_clusters >= 1, "the floor of retrieved clusters must be at least 1");
   require(options.max_batch_tokens >= 1 && options.max_batch_tokens <= 8192, "batch tokens must be 1 to 8192");
   require(options.block_cache_blocks >= 0, "block cache blocks must not be negative");
@@ -69,6 +70,14 @@ Runner::Runner(std::shared_ptr<Model> model, const RunnerOptions& options)
   floats(attended_, config.num_heads * config.head_dim);
   floats(gate_, config.ffn_dim);
   floats(up_, config.ffn_dim);
+}
+
+void Runner::set_wave_options(const WaveOptions& options) {
+  RunnerOptions changed = options_;
+  changed.wave = options;
+  check_options(changed);
+  options_ = changed;
+  if (decode_) decode_->set_options(options);
 }
 
 void Runner::set_control_plane(const ControlPlaneRegions& regions) {

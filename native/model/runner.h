@@ -39,6 +39,8 @@ class Runner {
   const KvGeometry& geometry() const { return geometry_; }
   Model& model() const { return *model_; }
   void set_control_plane(const ControlPlaneRegions& regions);
+  /// From the next step on; the index is not touched.
+  void set_wave_options(const WaveOptions& options);
   std::shared_ptr<Sequence> make_sequence() const { return std::make_shared<Sequence>(geometry_); }
 
   /// Checks and embeds a batch; entries in wave mode must come first. Throws std::runtime_error without side effects.

@@ -21,11 +21,11 @@ int64_t max_clusters_per_row(const IndexOptions& options) {
 int64_t segment_bytes(const KvGeometry& g) {
   const int64_t keys_and_values = 2 * g.index.segment_tokens * g.head_dim * 2;
   const int64_t index = g.max_clusters * (2 * g.head_dim * 2 + 4 + 2) + g.index.segment_tokens * 2 + 2;
-  return g.num_rows() * (keys_and_values + index) + 8 * kAlignBytes;
+  return g.num_rows() * (keys_and_values + index + g.head_dim * 4) + 9 * kAlignBytes;
 }
 
 int64_t sequence_bytes(const KvGeometry& g) {
-  return g.num_rows() * (2 * g.tail_capacity * g.head_dim * 2 + (g.head_dim + g.head_dim * g.head_dim) * 4);
+  return g.num_rows() * (2 * g.tail_capacity * g.head_dim * 2 + 3 * g.head_dim * 4);
 }
 
 Segment::Segment(const KvGeometry& g, int64_t slot)
@@ -33,6 +33,7 @@ Segment::Segment(const KvGeometry& g, int64_t slot)
       num_rows_(g.num_rows()),
       segment_tokens_(g.index.segment_tokens),
       max_clusters_(g.max_clusters),
+      head_dim_(g.head_dim),
       row_values_(g.index.segment_tokens * g.head_dim),
       index_values_(g.max_clusters * g.head_dim) {
   const int64_t rows = num_rows_;
@@ -45,6 +46,7 @@ Segment::Segment(const KvGeometry& g, int64_t slot)
   sizes_offset_ = place(end, rows * max_clusters_ * 2);
   order_offset_ = place(end, rows * segment_tokens_ * 2);
   counts_offset_ = place(end, rows * 2);
+  squares_offset_ = place(end, rows * head_dim_ * 4);
   buffer_ = HugeBuffer(end);
 }
 

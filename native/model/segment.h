@@ -17,6 +17,7 @@ namespace wavekv {
 ///            sizes       u16 [row, maxClusters]
 ///            order       u16 [row, segmentTokens]   cluster order -> token index in the segment
 ///            counts      u16 [row]                  clusters in use
+///            squares     f32 [row, headDim]         sum over members of (k_d - C_d)^2, the sink left out
 class Segment {
  public:
   Segment(const KvGeometry& geometry, int64_t slot);
@@ -34,6 +35,7 @@ class Segment {
   uint16_t* sizes(int64_t row) const { return buffer_.as<uint16_t>(sizes_offset_) + row * max_clusters_; }
   uint16_t* order(int64_t row) const { return buffer_.as<uint16_t>(order_offset_) + row * segment_tokens_; }
   uint16_t& count(int64_t row) const { return buffer_.as<uint16_t>(counts_offset_)[row]; }
+  float* squares(int64_t row) const { return buffer_.as<float>(squares_offset_) + row * head_dim_; }
 
   MetaIndex meta_index(int64_t row) const {
     return {centroids(row), value_sums(row), sizes(row), variances(row), count(row)};
@@ -42,11 +44,11 @@ class Segment {
  private:
   int64_t slot_;
   int64_t num_rows_;
-  int64_t segment_tokens_, max_clusters_;
+  int64_t segment_tokens_, max_clusters_, head_dim_;
   int64_t row_values_;    // segmentTokens * headDim
   int64_t index_values_;  // maxClusters * headDim
   int64_t values_offset_, centroids_offset_, value_sums_offset_, variances_offset_, sizes_offset_, order_offset_,
-      counts_offset_;
+      counts_offset_, squares_offset_;
   HugeBuffer buffer_;
 };
 

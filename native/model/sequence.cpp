@@ -33,6 +33,60 @@ Sequence::Sequence(const KvGeometry& geometry)
       tail_(2 * geometry.num_rows() * tail_values_ * 2),
       sums_(geometry.num_rows() * geometry.head_dim * 4) {}
 
+std::shared_ptr<Sequence> Sequence::fork() const {
+  auto copy = std::make_shared<Sequence>(geometry_);
+  for (int64_t part = 0; part < 2 * geometry_.num_rows(); ++part) {
+    const int64_t offset = part * tail_values_;
+    memcpy(copy->tail_.as<uint16_t>() + offset, tail_.as<uint16_t>() + offset,
+           static_cast<size_t>(tail_tokens_ * geometry_.head_dim) * 2);
+  }
+  memcpy(copy->sums_.data(), sums_.data(), static_cast<size_t>(sums_.size_bytes()));
+  copy->num_tokens_ = num_tokens_;
+  copy->tail_tokens_ = tail_tokens_;
+  copy->key_spread_ = key_spread_;
+  copy->squares_ = squares_;
+  copy->segments_ = segments_;
+  return copy;
+}
+
+void Sequence::read_tokens(int64_t first, int64_t count, uint16_t* out) const {
+  if (first < 0 || count < 0 || first > num_tokens_ - count) {
+    throw std::runtime_error("tokens " + std::to_string(first) + " to " + std::to_string(first + count) +
+                             " are outside a sequence of " + std::to_string(num_tokens_));
+  }
+  const int64_t dim = geometry_.head_dim, rows = geometry_.num_rows(), segment_tokens = geometry_.index.segment_tokens;
+  const int64_t segments_end = num_tokens_ - tail_tokens_;
+  const size_t vector_bytes = static_cast<size_t>(dim) * 2;
+  for (int64_t row = 0; row < rows; ++row) {
+    uint16_t* keys = out + row * count * dim;
+    uint16_t* values = out + (rows + row) * count * dim;
+    const auto put = [&](int64_t token, const uint16_t* key, const uint16_t* value) {
+      if (token < first || token >= first + count) return;
+      memcpy(keys + (token - first) * dim, key, vector_bytes);
+      memcpy(values + (token - first) * dim, value, vector_bytes);
+    };
+    for (size_t s = 0; s < segments_.size(); ++s) {
+      const Segment& segment = *segments_[s];
+      const int64_t begin = static_cast<int64_t>(s) * segment_tokens;
+      if (begin >= first + count || begin + segment_tokens <= first) continue;
+      for (int64_t i = 0; i < segment_tokens; ++i) {
+        put(begin + segment.order(row)[i], segment.keys(row) + i * dim, segment.values(row) + i * dim);
+      }
+    }
+    for (int64_t i = 0; i < tail_tokens_; ++i) put(segments_end + i, tail_keys(row) + i * dim, tail_values(row) + i * dim);
+  }
+}
+
+void Sequence::append_tokens(const uint16_t* keys_and_values, int64_t count) {
+  const int64_t before = tail_tokens_, dim = geometry_.head_dim, rows = geometry_.num_rows();
+  advance(count);  // checks the room
+  const size_t bytes = static_cast<size_t>(count * dim) * 2;
+  for (int64_t row = 0; row < rows; ++row) {
+    memcpy(tail_keys(row) + before * dim, keys_and_values + row * count * dim, bytes);
+    memcpy(tail_values(row) + before * dim, keys_and_values + (rows + row) * count * dim, bytes);
+  }
+}
+
 void Sequence::advance(int64_t count) {
   if (count < 0 || count > tail_room()) {
     throw std::runtime_error("a tail of " + std::to_string(tail_tokens_) + " tokens cannot take " +
@@ -79,8 +133,21 @@ void Sequence::index_sink(int64_t row, Segment& segment, const Kernels& kernels)
   segment.variances(row)[0] = 0;
 }
 
-void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch,
-                         float* covariance) const {
+void Sequence::add_squares(int64_t row, Segment& segment, int64_t pinned, const Kernels& kernels) const {
+  float* squares = segment.squares(row);
+  const int64_t dim = geometry_.head_dim;
+  std::vector<float> key(static_cast<size_t>(dim)), centroid(key);
+  int64_t token = pinned;
+  for (int64_t c = pinned > 0 ? 1 : 0; c < segment.count(row); ++c) {
+    kernels.from_f16(segment.centroids(row) + c * dim, centroid.data(), dim);
+    for (const int64_t end = token + segment.sizes(row)[c]; token < end; ++token) {
+      kernels.from_f16(tail_keys(row) + segment.order(row)[token] * dim, key.data(), dim);
+      for (size_t d = 0; d < key.size(); ++d) squares[d] += (key[d] - centroid[d]) * (key[d] - centroid[d]);
+    }
+  }
+}
+
+void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch) const {
   const IndexOptions& options = geometry_.index;
   const int64_t dim = geometry_.head_dim;
   const int64_t pinned = segments_.empty() ? options.sink_tokens : 0;
@@ -94,7 +161,7 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
                        segment.centroids(row) + first_cluster * dim,
                        segment.value_sums(row) + first_cluster * dim,
                        segment.variances(row) + first_cluster,
-                       covariance};
+                       nullptr};
   const std::vector<float> scale = query_scale(row);
   const int64_t n = options.segment_tokens - pinned;
   const int32_t capacity = static_cast<int32_t>(geometry_.max_clusters - first_cluster);
@@ -106,6 +173,7 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
   segment.count(row) = static_cast<uint16_t>(clusters.num_clusters + first_cluster);
   for (int64_t i = 0; i < n; ++i) order[pinned + i] = static_cast<uint16_t>(order[pinned + i] + pinned);
   if (pinned > 0) index_sink(row, segment, kernels);
+  add_squares(row, segment, pinned, kernels);
 
   const size_t vector_bytes = static_cast<size_t>(dim) * 2;
   for (int64_t i = 0; i < options.segment_tokens; ++i) {
@@ -117,15 +185,13 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
 std::shared_ptr<Segment> Sequence::build_segment(int64_t slot, uint16_t* ingest, const Kernels& kernels,
                                                  ThreadPool& pool) {
   const int64_t rows = geometry_.num_rows();
-  const int64_t dim_squared = geometry_.head_dim * geometry_.head_dim;
   auto segment = std::make_shared<Segment>(geometry_, slot);
   const int64_t scratch_floats =
       kernels.cluster_scratch_floats(geometry_.index.segment_tokens, geometry_.head_dim, geometry_.max_clusters);
   HugeBuffer scratch(pool.num_threads() * scratch_floats * 4);
-  std::vector<float> added(static_cast<size_t>(rows * dim_squared));
   pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t row = begin; row < end; ++row) {
-      build_row(row, *segment, kernels, scratch.as<float>() + thread * scratch_floats, added.data() + row * dim_squared);
+      build_row(row, *segment, kernels, scratch.as<float>() + thread * scratch_floats);
     }
   });
   for (int64_t row = 0; row < rows; ++row) {
@@ -137,32 +203,26 @@ std::shared_ptr<Segment> Sequence::build_segment(int64_t slot, uint16_t* ingest,
     ingest[row] = static_cast<uint16_t>(count);
     memcpy(ingest + rows + row * geometry_.max_clusters, segment->sizes(row), static_cast<size_t>(count) * 2);
   }
-
-  pending_covariance_ = std::move(added);
   return segment;
 }
 
-void Sequence::fold_covariance() {
-  const int64_t dim_squared = geometry_.head_dim * geometry_.head_dim;
-  covariance_total_.resize(pending_covariance_.size());
-  covariance_.resize(pending_covariance_.size());
-  for (int64_t row = 0; row < geometry_.num_rows(); ++row) {
-    const float* added = pending_covariance_.data() + row * dim_squared;
-    float* total = covariance_total_.data() + row * dim_squared;
-    float* normalised = covariance_.data() + row * dim_squared;
+void Sequence::chain(std::shared_ptr<Segment> segment) {
+  const size_t dim = static_cast<size_t>(geometry_.head_dim), size = dim * static_cast<size_t>(geometry_.num_rows());
+  squares_.resize(size);
+  key_spread_.resize(size);
+  const float* added = segment->squares(0);
+  for (size_t first = 0; first < size; first += dim) {
     double trace = 0;
-    for (int64_t i = 0; i < dim_squared; ++i) total[i] += added[i];
-    for (int64_t d = 0; d < geometry_.head_dim; ++d) trace += total[d * (geometry_.head_dim + 1)];
+    for (size_t i = first; i < first + dim; ++i) trace += squares_[i] += added[i];
     const float scale = trace > 0 ? static_cast<float>(1.0 / trace) : 0.0f;
-    for (int64_t i = 0; i < dim_squared; ++i) normalised[i] = total[i] * scale;
+    for (size_t i = first; i < first + dim; ++i) key_spread_[i] = squares_[i] * scale;
   }
-  pending_covariance_.clear();
+  segments_.push_back(std::move(segment));
 }
 
 void Sequence::attach(std::shared_ptr<Segment> segment) {
   const int64_t segment_tokens = geometry_.index.segment_tokens;
   if (tail_tokens_ < segment_tokens) throw std::runtime_error("the tail is shorter than a segment");
-  fold_covariance();
   const int64_t dim = geometry_.head_dim;
   const size_t rest_bytes = static_cast<size_t>((tail_tokens_ - segment_tokens) * dim) * 2;
   for (int64_t row = 0; row < geometry_.num_rows(); ++row) {
@@ -170,7 +230,15 @@ void Sequence::attach(std::shared_ptr<Segment> segment) {
     memmove(tail_values(row), tail_values(row) + segment_tokens * dim, rest_bytes);
   }
   tail_tokens_ -= segment_tokens;
-  segments_.push_back(std::move(segment));
+  chain(std::move(segment));
+}
+
+void Sequence::adopt(std::shared_ptr<Segment> segment) {
+  if (tail_tokens_ != 0) {
+    throw std::runtime_error("a sequence with " + std::to_string(tail_tokens_) + " tokens in its tail cannot adopt a segment");
+  }
+  num_tokens_ += geometry_.index.segment_tokens;
+  chain(std::move(segment));
 }
 
 }  // namespace wavekv

@@ -39,8 +39,16 @@ class Sequence {
   }
   /// Running sum of squares of the queries by dimension, for the query metric. f32 [headDim]
   float* query_squares(int64_t row) const { return sums_.as<float>() + row * geometry_.head_dim; }
-  /// Pooled within-cluster covariance with trace 1, f32 [headDim, headDim]; the variance term's P.
-  const float* covariance(int64_t row) const { return covariance_.data() + row * geometry_.head_dim * geometry_.head_dim; }
+  /// How the variance within clusters is spread over the dimensions, f32 [headDim] with sum 1: the diagonal of the variance
+  /// term's P. (The whole matrix did no better and would be read in every step.)
+  const float* key_spread(int64_t row) const { return key_spread_.data() + row * geometry_.head_dim; }
+
+  /// A sequence with the same tokens: it shares the segments and copies the tail.
+  std::shared_ptr<Sequence> fork() const;
+  /// Copies keys and values of `count` tokens from token `first` on, in token order, to out, f16 [keys then values, row,
+  /// count, headDim]: what append_tokens() of a sequence of the same model takes, whatever its index options.
+  void read_tokens(int64_t first, int64_t count, uint16_t* out) const;
+  void append_tokens(const uint16_t* keys_and_values, int64_t count);
 
   /// Tokens that can still be appended before a segment must be built.
   int64_t tail_room() const { return geometry_.tail_capacity - tail_tokens_; }
@@ -53,16 +61,20 @@ class Sequence {
   std::shared_ptr<Segment> build_segment(int64_t slot, uint16_t* ingest, const Kernels& kernels, ThreadPool& pool);
   /// Moves the tail on by one segment that now stands for its first tokens.
   void attach(std::shared_ptr<Segment> segment);
+  /// Appends a finished segment of a sequence that began with the same tokens; the tail must be empty.
+  void adopt(std::shared_ptr<Segment> segment);
 
   ZoneTotals zones;
 
  private:
-  void build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch, float* covariance) const;
+  void build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch) const;
   /// f32 [headDim], or empty where the query metric is off.
   std::vector<float> query_scale(int64_t row) const;
   /// The first tokens as cluster 0 of a row.
   void index_sink(int64_t row, Segment& segment, const Kernels& kernels) const;
-  void fold_covariance();
+  void add_squares(int64_t row, Segment& segment, int64_t pinned, const Kernels& kernels) const;
+  /// Adds a segment to the chain and its squares to the key spread.
+  void chain(std::shared_ptr<Segment> segment);
 
   KvGeometry geometry_;
   int64_t num_tokens_ = 0;
@@ -70,9 +82,8 @@ class Sequence {
   int64_t tail_values_;  // tailCapacity * headDim
   HugeBuffer tail_;      // f16 [keys then values, row, tailCapacity, headDim]
   HugeBuffer sums_;      // f32 [row, headDim]
-  std::vector<float> covariance_;        // f32 [row, headDim, headDim], trace 1
-  std::vector<float> covariance_total_;    // the same, not normalised, summed over segments
-  std::vector<float> pending_covariance_;  // of the segment that was built last and not yet attached
+  std::vector<float> key_spread_;        // f32 [row, headDim]
+  std::vector<float> squares_;           // f32 [row, headDim], the same before scaling
   std::vector<std::shared_ptr<Segment>> segments_;
 };
 

@@ -49,7 +49,7 @@ std::vector<double> naive_full(const Sequence& sequence, int64_t row, const floa
 
 /// The formulas with a given set of retrieved clusters (by handle); every other cluster is estimated.
 std::vector<double> naive_tripartite(const Sequence& sequence, int64_t row, const float* q,
-                                     const std::vector<uint32_t>& retrieved, bool variance_term) {
+                                     const std::vector<uint32_t>& retrieved, double variance_term) {
   const KvGeometry& g = sequence.geometry();
   const int64_t dim = g.head_dim;
   Accumulator sum(dim);
@@ -62,9 +62,7 @@ std::vector<double> naive_tripartite(const Sequence& sequence, int64_t row, cons
   };
   double quadratic = 0;
   for (int64_t i = 0; i < dim; ++i) {
-    for (int64_t j = 0; j < dim; ++j) {
-      quadratic += static_cast<double>(q[i]) * static_cast<double>(sequence.covariance(row)[i * dim + j]) * static_cast<double>(q[j]);
-    }
+    quadratic += static_cast<double>(q[i]) * static_cast<double>(q[i]) * static_cast<double>(sequence.key_spread(row)[i]);
   }
   for (const auto& segment : sequence.segments()) {
     int64_t start = 0;
@@ -75,8 +73,8 @@ std::vector<double> naive_tripartite(const Sequence& sequence, int64_t row, cons
         exact(segment->keys(row) + start * dim, segment->values(row) + start * dim, size);
       } else {
         double log_weight = dot(q, segment->centroids(row) + c * dim, dim);
-        if (variance_term) {
-          log_weight += std::min({0.5 * static_cast<double>(segment->variances(row)[c]) * quadratic,
+        if (variance_term > 0) {
+          log_weight += std::min({0.5 * variance_term * static_cast<double>(segment->variances(row)[c]) * quadratic,
                                   0.75 * std::log(static_cast<double>(size)), 3.0});
         }
         const double weight = std::exp(log_weight);
@@ -165,7 +163,7 @@ TEST(full_retrieval_equals_full_attention) {
 }
 
 TEST(tripartite_equals_the_formulas) {
-  for (const bool variance_term : {false, true}) {
+  for (const double variance_term : {0.0, 0.5, 1.0}) {
     Setup setup;
     Sequence& sequence = setup.add(700, 3);
     WaveOptions options;
@@ -291,6 +289,35 @@ TEST(segment_keeps_the_tails_vectors) {
   CHECK(std::equal(keys.begin() + 128 * 32, keys.end(), sequence.tail_keys(3)));
 }
 
+TEST(a_sequence_that_adopts_segments_attends_as_the_one_that_built_them) {
+  Setup setup;
+  const KvGeometry& g = setup.geometry;
+  Sequence& built = setup.add(700, 13);
+  Sequence adopted(g);
+  for (const auto& segment : built.segments()) adopted.adopt(segment);
+  std::vector<uint16_t> tail(static_cast<size_t>(2 * g.num_rows() * built.tail_tokens() * g.head_dim));
+  built.read_tokens(640, built.tail_tokens(), tail.data());
+  adopted.append_tokens(tail.data(), built.tail_tokens());
+  CHECK(adopted.num_tokens() == 700);
+  for (int64_t row = 0; row < g.num_rows(); ++row) {  // the token of the step itself
+    const int64_t at = built.tail_tokens() * g.head_dim;
+    std::copy_n(built.tail_keys(row) + at, g.head_dim, adopted.tail_keys(row) + at);
+    std::copy_n(built.tail_values(row) + at, g.head_dim, adopted.tail_values(row) + at);
+  }
+  setup.step(1, WaveOptions(), {{&built, 0, true, 0.1}, {&adopted, 1, true, 0.1}});
+  const std::vector<float> first = setup.out;
+  // The same queries for both: compare against a step in which the two change places.
+  setup.step(1, WaveOptions(), {{&adopted, 0, true, 0.1}, {&built, 1, true, 0.1}});
+  CHECK(first == setup.out);
+  bool refused = false;
+  try {
+    adopted.adopt(built.segments()[0]);
+  } catch (const std::runtime_error&) {
+    refused = true;
+  }
+  CHECK(refused);
+}
+
 TEST(a_batch_past_the_control_planes_rows_is_refused) {
   Setup setup;
   Sequence& sequence = setup.add(300, 12);
@@ -300,6 +327,129 @@ TEST(a_batch_past_the_control_planes_rows_is_refused) {
   bool refused = false;
   try {
     attention.begin(entries);
+  } catch (const std::runtime_error&) {
+    refused = true;
+  }
+  CHECK(refused);
+}
+
+TEST(key_spread_is_the_variance_within_clusters_by_dimension) {
+  Setup setup;
+  Sequence& sequence = setup.add(500, 21);
+  const KvGeometry& g = setup.geometry;
+  for (int64_t row = 0; row < g.num_rows(); ++row) {
+    std::vector<double> squares(static_cast<size_t>(g.head_dim));
+    double total = 0;
+    for (const auto& segment : sequence.segments()) {
+      int64_t token = 0;
+      for (int64_t c = 0; c < segment->count(row); ++c) {
+        const bool sink = segment == sequence.segments()[0] && c == 0;
+        for (int64_t m = 0; m < segment->sizes(row)[c]; ++m, ++token) {
+          for (int64_t d = 0; d < g.head_dim && !sink; ++d) {
+            const double deviation =
+                half(segment->keys(row)[token * g.head_dim + d]) - half(segment->centroids(row)[c * g.head_dim + d]);
+            squares[static_cast<size_t>(d)] += deviation * deviation;
+            total += deviation * deviation;
+          }
+        }
+      }
+    }
+    for (int64_t d = 0; d < g.head_dim; ++d) {
+      CHECK_NEAR(static_cast<double>(sequence.key_spread(row)[d]), squares[static_cast<size_t>(d)] / total, 1e-6, 1e-4);
+    }
+  }
+}
+
+TEST(error_ranking_prefers_clusters_that_estimates_get_wrong) {
+  // Retrieved by error, the clusters are the first by share * sqrt(variance) / size; by mass they are not the same ones.
+  Setup setup;
+  Sequence& sequence = setup.add(700, 22);
+  std::vector<std::vector<uint32_t>> chosen;
+  for (const Ranking ranking : {Ranking::kError, Ranking::kMass, Ranking::kCentroid}) {
+    WaveOptions options;
+    options.ranking = ranking;
+    options.min_clusters = 4;
+    setup.step(1, options, {{&sequence, 0, true, 0.1}});
+    const uint32_t* request = setup.regions.regions.request;
+    chosen.push_back(std::vector<uint32_t>(request + 1, request + 1 + request[0]));
+  }
+  CHECK(chosen[0].size() == chosen[1].size() && chosen[0].size() == chosen[2].size());
+  CHECK(chosen[0] != chosen[1]);
+  const auto score = [&](uint32_t handle) {
+    const int64_t row = handle / setup.geometry.max_clusters % setup.geometry.num_rows();
+    const int64_t slot = handle / setup.geometry.max_clusters / setup.geometry.num_rows();
+    const int64_t c = handle % setup.geometry.max_clusters, dim = setup.geometry.head_dim;
+    const Segment& segment = *sequence.segments()[static_cast<size_t>(slot - sequence.segments()[0]->slot())];
+    double sum = 0;
+    for (int64_t g = 0; g < setup.geometry.group_size; ++g) {
+      const float* q = setup.query(0, row % setup.geometry.num_kv_heads, g);
+      double quadratic = 0;
+      for (int64_t d = 0; d < dim; ++d) quadratic += std::pow(static_cast<double>(q[d]), 2) * static_cast<double>(sequence.key_spread(row)[d]);
+      const double log_size = std::log(static_cast<double>(segment.sizes(row)[c]));
+      const double bound = std::min(0.75 * log_size, 3.0);
+      const double log_mass = dot(q, segment.centroids(row) + c * dim, dim) + log_size +
+                              std::min(0.25 * static_cast<double>(segment.variances(row)[c]) * quadratic, bound);
+      double whole = 0;  // of this query head, exactly
+      for (const auto& other : sequence.segments()) {
+        for (int64_t t = 0; t < other->num_tokens(); ++t) whole += std::exp(dot(q, other->keys(row) + t * dim, dim));
+      }
+      for (int64_t t = 0; t <= sequence.tail_tokens(); ++t) whole += std::exp(dot(q, sequence.tail_keys(row) + t * dim, dim));
+      sum += std::exp(log_mass) / whole;
+    }
+    return sum * std::sqrt(static_cast<double>(segment.variances(row)[c])) / static_cast<double>(segment.sizes(row)[c]);
+  };
+  const auto total = [&](const std::vector<uint32_t>& handles) {
+    double sum = 0;
+    for (size_t i = 1; i < handles.size(); ++i) sum += score(handles[i]);  // the first is the sink
+    return sum;
+  };
+  CHECK(total(chosen[0]) > total(chosen[1]));
+  CHECK(total(chosen[0]) > total(chosen[2]));
+}
+
+TEST(a_fork_goes_its_own_way) {
+  Setup setup;
+  Sequence& sequence = setup.add(300, 23);
+  const auto fork = sequence.fork();
+  CHECK(fork->num_tokens() == 300 && fork->tail_tokens() == sequence.tail_tokens());
+  CHECK(fork->segments().size() == 2 && fork->segments()[0] == sequence.segments()[0]);
+  const int64_t dim = setup.geometry.head_dim;
+  CHECK(memcmp(fork->tail_keys(3), sequence.tail_keys(3), static_cast<size_t>(sequence.tail_tokens() * dim) * 2) == 0);
+  CHECK(memcmp(fork->tail_values(3), sequence.tail_values(3), static_cast<size_t>(sequence.tail_tokens() * dim) * 2) == 0);
+  const uint16_t before = sequence.tail_keys(3)[0];
+  fork->tail_keys(3)[0] = static_cast<uint16_t>(before ^ 1);
+  fork->advance(1);
+  CHECK(sequence.tail_keys(3)[0] == before && sequence.num_tokens() == 300);
+}
+
+TEST(tokens_that_are_read_and_appended_give_the_same_index) {
+  Setup setup;
+  Sequence& sequence = setup.add(430, 24);
+  const int64_t values = 2 * setup.geometry.num_rows() * setup.geometry.head_dim;
+  Sequence copy(setup.geometry);
+  int64_t slot = 60;
+  for (int64_t first = 0; first < 430; first += 50) {
+    const int64_t count = std::min<int64_t>(50, 430 - first);
+    std::vector<uint16_t> tokens(static_cast<size_t>(values * count));
+    sequence.read_tokens(first, count, tokens.data());
+    copy.append_tokens(tokens.data(), count);
+    while (copy.segment_ready()) {
+      copy.attach(copy.build_segment(slot++, setup.regions.regions.ingest, portable::kKernels, setup.pool));
+    }
+  }
+  CHECK(copy.num_tokens() == 430 && copy.segments().size() == sequence.segments().size());
+  std::vector<uint16_t> all(static_cast<size_t>(values * 430)), again(all);
+  sequence.read_tokens(0, 430, all.data());
+  copy.read_tokens(0, 430, again.data());
+  CHECK(all == again);
+  for (size_t s = 0; s < copy.segments().size(); ++s) {
+    for (int64_t row = 0; row < setup.geometry.num_rows(); ++row) {
+      CHECK(copy.segments()[s]->count(row) == sequence.segments()[s]->count(row));
+    }
+  }
+  bool refused = false;
+  try {
+    sequence.read_tokens(400, 31, all.data());
   } catch (const std::runtime_error&) {
     refused = true;
   }

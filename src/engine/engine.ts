@@ -146,7 +146,7 @@ export class Engine {
       if (wave) sequence.usedWave = true;
       if (!decode) sequence.prefilled += tokens.length;
       const before = performance.now();
-      if (kvCache.buildSegments(sequence.lease!) === 0) continue;
+      if (kvCache.append(sequence.lease!, tokens) === 0) continue;
       sequence.indexBuildMs += performance.now() - before;
       this.indexBuildMs += performance.now() - before;
     }
@@ -162,7 +162,12 @@ export class Engine {
   private publishProgress({ sequence, tokens }: BatchEntry): void {
     this.promptTokensTotal += tokens.length;
     const total = sequence.options.promptTokens.length;
-    this.sink.event(sequence.id, { type: "progress", processed: sequence.prefilled, total, cached: 0 });
+    this.sink.event(sequence.id, {
+      type: "progress",
+      processed: sequence.prefilled,
+      total,
+      cached: sequence.lease!.cachedTokens,
+    });
   }
 
   private publishToken(sequence: Sequence, tokenId: number): void {
@@ -188,7 +193,7 @@ export class Engine {
       type: "finished",
       reason,
       promptTokens: sequence.options.promptTokens.length,
-      cachedTokens: 0,
+      cachedTokens: lease.cachedTokens,
       completionTokens: sequence.numCompletionTokens,
       report,
       timings: timings(sequence, performance.now()),
@@ -201,9 +206,12 @@ export class Engine {
   }
 
   private tryStart(sequence: Sequence): boolean {
-    sequence.lease = this.model.kvCache.tryLease(sequence.maxLength);
-    if (sequence.lease) sequence.startedAtMs = performance.now();
-    return sequence.lease !== null;
+    const lease = this.model.kvCache.tryLease(sequence.maxLength, sequence.options.promptTokens);
+    if (!lease) return false;
+    sequence.lease = lease;
+    sequence.prefilled = lease.cachedTokens;
+    sequence.startedAtMs = performance.now();
+    return true;
   }
 
   private wantsWave(sequence: Sequence): boolean {

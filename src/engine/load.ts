@@ -44,6 +44,9 @@ export function loadModel(options: EngineOptions, overrides: Partial<WaveSetting
     maxParallel: options.maxParallel,
     budgetBytes: kvBudget(options, contextTokens, native),
     blockCacheBlocks: blocksInMiB(options.blockCacheMiB, modelInfo.headDim),
+    localWindow: wave.localWindow,
+    // The query metric depends on all queries so far, which a reused prefix does not have.
+    reusePrefixes: options.reusePrefixes && wave.queryMetric === 0,
   });
   const info: EngineInfo = {
     backend: "cpu",

@@ -18,6 +18,8 @@ export interface EngineOptions {
   estimationBudget: number | null;
   localWindow: number | null;
   segmentTokens: number | null;
+  /** Whether a prompt may begin with the segments of an earlier one; they stay while the KV budget has room. */
+  reusePrefixes: boolean;
   /** MiB of block cache; 0: every segment is attended in place. */
   blockCacheMiB: number;
 }
@@ -38,10 +40,10 @@ export const DEFAULTS: Readonly<WaveSettings> = Object.freeze({
   tokensPerCluster: 16,
   maxClusterSize: 32,
   retrievalBudget: 0.05,
-  estimationBudget: 1,
-  minClusters: 16,
-  varianceTerm: true,
-  rankByMass: true,
+  estimationBudget: 0.23,
+  minClusters: 32,
+  varianceTerm: 0.5,
+  ranking: "error",
 });
 
 /** Tokens of a prompt that run in one step. Fixed, so that a sequence's result does not depend on what runs beside it. */

@@ -1,11 +1,23 @@
 import type { KvGeometry, NativeRunner, NativeSegment, NativeSequence } from "../native/addon.js";
 import { ControlPlane } from "./control-plane.js";
+import { type KnownSegment, PrefixCache, ROOT_ID, segmentId } from "./prefix-cache.js";
 
 /** One sequence's hold on the KV cache. */
 export interface KvLease {
   readonly sequence: NativeSequence;
+  /** Control-plane slots of its segments, in order. */
   readonly slots: number[];
   readonly reservedBytes: number;
+  /** Tokens that it began with, taken from known segments. */
+  readonly cachedTokens: number;
+}
+
+interface OpenLease extends KvLease {
+  /** Its segments that the prefix cache knows. */
+  readonly known: KnownSegment[];
+  /** Tokens in the KV cache that are in no segment yet. */
+  tailTokens: number[];
+  lastSegmentId: string;
 }
 
 export interface KvCacheOptions {
@@ -14,6 +26,9 @@ export interface KvCacheOptions {
   /** Bytes that all leases together may reserve. */
   budgetBytes: number;
   blockCacheBlocks: number;
+  localWindow: number;
+  /** Whether prompts may begin with segments of earlier ones. */
+  reusePrefixes: boolean;
 }
 
 const BLOCK_VECTORS = 8;
@@ -32,7 +47,11 @@ export class KvCache {
   readonly geometry: KvGeometry;
   readonly controlPlane: ControlPlane;
   private reservedBytes = 0;
-  private readonly leases = new Set<KvLease>();
+  private readonly leases = new Set<OpenLease>();
+  private readonly prefixCache = new PrefixCache(({ slot, segment }) => {
+    segment.dispose();
+    this.controlPlane.releaseSegment(slot);
+  });
 
   constructor(
     private readonly runner: NativeRunner,
@@ -65,8 +84,9 @@ export class KvCache {
     });
   }
 
+  /** Bytes reserved by sequences, and bytes of segments that are kept for prompts to come. */
   get usedBytes(): number {
-    return this.reservedBytes;
+    return this.reservedBytes + this.prefixCache.numIdle * this.geometry.segmentBytes;
   }
 
   get budgetBytes(): number {
@@ -79,35 +99,76 @@ export class KvCache {
     return sequenceBytes + Math.floor(numTokens / segmentTokens) * segmentBytes;
   }
 
-  /** A lease for a sequence of at most numTokens, or null while the budget is taken by others. */
-  tryLease(numTokens: number): KvLease | null {
+  /**
+   * A lease for a sequence of at most numTokens that begins with promptTokens, or null while the budget is taken by others.
+   * Known segments of the same beginning are in it already; the rest of the prompt, at least its local window, is not.
+   */
+  tryLease(numTokens: number, promptTokens: Int32Array = new Int32Array(0)): KvLease | null {
+    const { segmentBytes, segmentTokens } = this.geometry;
+    const { budgetBytes, localWindow, reusePrefixes } = this.options;
     const reservedBytes = this.bytesFor(numTokens);
-    if (this.reservedBytes + reservedBytes > this.options.budgetBytes) return null;
-    const lease = { sequence: this.runner.makeSequence(), slots: [], reservedBytes };
+    const leftBytes = budgetBytes - this.reservedBytes - reservedBytes;
+    if (leftBytes < 0) return null;
+    const maxSegments = reusePrefixes ? Math.floor((promptTokens.length - localWindow) / segmentTokens) : 0;
+    const known = this.prefixCache.longestChain(promptTokens, segmentTokens, maxSegments);
+    for (const segment of known) this.prefixCache.hold(segment);
+    this.prefixCache.shrink(Math.floor(leftBytes / segmentBytes));
+    const lease: OpenLease = {
+      sequence: this.runner.makeSequence(),
+      slots: [],
+      reservedBytes,
+      cachedTokens: known.length * segmentTokens,
+      known,
+      tailTokens: [],
+      lastSegmentId: known.at(-1)?.id ?? ROOT_ID,
+    };
+    for (const { slot, segment } of known) {
+      lease.sequence.adopt(segment);
+      this.controlPlane.retainSegment(slot);
+      lease.slots.push(slot);
+    }
     this.reservedBytes += reservedBytes;
     this.leases.add(lease);
     return lease;
   }
 
+  /** Notes the tokens that a step has put into a sequence's tail, and builds the segments that they complete. */
+  append(lease: KvLease, tokens: Int32Array): number {
+    if (this.options.reusePrefixes) (lease as OpenLease).tailTokens.push(...tokens);
+    return this.buildSegments(lease);
+  }
+
   /** Builds the index of every segment that the sequence's tail has completed. Returns how many. */
   buildSegments(lease: KvLease): number {
     let built = 0;
-    for (; lease.sequence.segmentReady; built++) {
-      const slot = this.controlPlane.allocateSegment(this.options.blockCacheBlocks === 0);
-      let segment: NativeSegment | undefined;
-      try {
-        segment = this.runner.buildSegment(lease.sequence, slot);
-        this.controlPlane.publishSegment(slot);
-        lease.sequence.attach(segment);
-      } catch (error) {
-        this.controlPlane.releaseSegment(slot);
-        throw error;
-      } finally {
-        segment?.dispose();
-      }
-      lease.slots.push(slot);
-    }
+    for (; lease.sequence.segmentReady; built++) this.buildSegment(lease as OpenLease);
     return built;
+  }
+
+  private buildSegment(lease: OpenLease): void {
+    const { segmentTokens } = this.geometry;
+    const slot = this.controlPlane.allocateSegment(this.options.blockCacheBlocks === 0);
+    let segment: NativeSegment;
+    try {
+      segment = this.runner.buildSegment(lease.sequence, slot);
+      this.controlPlane.publishSegment(slot);
+      lease.sequence.attach(segment);
+    } catch (error) {
+      this.controlPlane.releaseSegment(slot);
+      throw error;
+    }
+    lease.slots.push(slot);
+    if (!this.options.reusePrefixes) {
+      segment.dispose();
+      return;
+    }
+    lease.lastSegmentId = segmentId(lease.lastSegmentId, Int32Array.from(lease.tailTokens.splice(0, segmentTokens)));
+    if (this.prefixCache.has(lease.lastSegmentId)) {
+      segment.dispose(); // another sequence built the same one meanwhile
+      return;
+    }
+    this.controlPlane.retainSegment(slot);
+    lease.known.push(this.prefixCache.add(lease.lastSegmentId, slot, segment));
   }
 
   /** After a step: copies the clusters that the control plane admits into the block cache. */
@@ -117,29 +178,36 @@ export class KvCache {
     if (numAdmissions > 0) this.runner.admit(numAdmissions);
   }
 
-  /** Gives everything back; harmless when repeated. */
+  /** Gives the sequence's memory back, but for segments that the budget lets stay for prompts to come. */
   release(lease: KvLease): void {
-    if (!this.leases.delete(lease)) return;
-    for (const slot of lease.slots) this.controlPlane.releaseSegment(slot);
-    lease.sequence.dispose();
-    this.reservedBytes -= lease.reservedBytes;
+    const open = lease as OpenLease;
+    if (!this.leases.delete(open)) return;
+    for (const slot of open.slots) this.controlPlane.releaseSegment(slot);
+    open.sequence.dispose();
+    this.reservedBytes -= open.reservedBytes;
+    for (const segment of open.known) this.prefixCache.letGo(segment);
+    this.prefixCache.shrink(Math.floor((this.options.budgetBytes - this.reservedBytes) / this.geometry.segmentBytes));
   }
 
-  /** Throws where the books disagree: with themselves, or with the leases. */
+  /** Throws where the books disagree: with themselves, or with the leases and known segments. */
   checkIntegrity(): void {
     this.controlPlane.checkIntegrity();
-    let slots = 0;
+    const slots = new Set<number>();
     let bytes = 0;
     for (const lease of this.leases) {
-      slots += lease.slots.length;
+      for (const slot of lease.slots) slots.add(slot);
       bytes += lease.reservedBytes;
       if (lease.slots.length !== lease.sequence.numSegments) {
         throw new Error(`a sequence of ${lease.sequence.numSegments} segments holds ${lease.slots.length} slots`);
       }
     }
+    const held = slots.size + this.prefixCache.numIdle;
     const live = this.controlPlane.stats().segmentsLive;
-    if (slots !== live) throw new Error(`leases hold ${slots} segments, the control plane ${live}`);
+    if (held !== live) throw new Error(`leases and known segments hold ${held} slots, the control plane ${live}`);
     if (bytes !== this.reservedBytes)
       throw new Error(`leases hold ${bytes} bytes, the books say ${this.reservedBytes}`);
+    if (this.usedBytes > this.options.budgetBytes) {
+      throw new Error(`${this.usedBytes} bytes are in use, over the budget of ${this.options.budgetBytes}`);
+    }
   }
 }

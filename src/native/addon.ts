@@ -53,8 +53,22 @@ export interface NativeModel {
   close(): void;
 }
 
+/** By what clusters are ranked for retrieval: see Ranking in native/model/decode_attention.h. */
+export type Ranking = "error" | "mass" | "centroid";
+
+/** How the wave index is read; it may change from step to step. */
+export interface NativeReadOptions {
+  /** Share of the clusters, next in mass after the retrieved ones, that are estimated, 0..1. */
+  estimationBudget: number;
+  /** Clusters that every row retrieves at least. */
+  minClusters: number;
+  /** Strength 0..1 of the variance term. */
+  varianceTerm: number;
+  ranking: Ranking;
+}
+
 /** How the wave index is built and read. */
-export interface NativeWaveOptions {
+export interface NativeWaveOptions extends NativeReadOptions {
   segmentTokens: number;
   /** Newest tokens, which stay exact and outside every segment. */
   localWindow: number;
@@ -66,12 +80,6 @@ export interface NativeWaveOptions {
   clusterIterations: number;
   tokensPerCluster: number;
   maxClusterSize: number;
-  /** Share of the clusters, next in rank after the retrieved ones, that are estimated, 0..1. */
-  estimationBudget: number;
-  /** Clusters that every row retrieves at least. */
-  minClusters: number;
-  varianceTerm: boolean;
-  rankByMass: boolean;
 }
 
 export interface NativeRunnerOptions extends NativeWaveOptions {
@@ -113,6 +121,8 @@ export const ENTRY_LOGITS = 4;
 export interface NativeRunner {
   geometry(): KvGeometry;
   setControlPlane(memory: ArrayBuffer, regions: NativeRegions): void;
+  /** From the next step on; the index stays as it is. */
+  setWaveOptions(options: NativeReadOptions): void;
   makeSequence(): NativeSequence;
   /**
    * Starts a step: entry i runs counts[i] tokens of sequences[i]; tokens hold those of all entries in order. Wave entries come
@@ -181,8 +191,18 @@ export interface NativeSequence {
   /** Tokens that fit before a segment must be attached. */
   readonly tailRoom: number;
   readonly segmentReady: boolean;
+  /** Sums of squares of the queries so far, f32 [row, headDim]: a copy. Zero where the query metric is off. */
+  querySquares: Float32Array;
   zones(): NativeZones;
+  /** A sequence with the same tokens, which shares the segments and copies the tail. */
+  fork(): NativeSequence;
+  /** f16 [keys then values, row, count, headDim], in token order: a copy. */
+  readTokens(first: number, count: number): Uint16Array;
+  /** Appends what readTokens() of a sequence of the same model gave to the tail; the room is checked. */
+  appendTokens(keysAndValues: Uint16Array): void;
   attach(segment: NativeSegment): void;
+  /** Appends a finished segment of a sequence that began with the same tokens; the tail must be empty. */
+  adopt(segment: NativeSegment): void;
   dispose(): void;
 }
 

@@ -46,10 +46,12 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
     expect(engine.finished("full").report.mode).toBe("full");
     expect(engine.finished("short").report.mode).toBe("full");
     const { tokens, mass, kvReadShare } = engine.finished("wave").report;
-    expect(tokens.steady + tokens.retrieval + tokens.estimation).toBeCloseTo(900 + 15 / 2 + 0.5, 0);
-    expect(mass.steady + mass.retrieval + mass.estimation).toBeCloseTo(1, 5);
+    expect(tokens.steady + tokens.retrieval + tokens.estimation).toBeLessThanOrEqual(908);
+    expect(tokens.steady + tokens.retrieval + tokens.estimation).toBeGreaterThan(600);
+    expect(mass.steady + mass.retrieval + mass.estimation + mass.unattended).toBeCloseTo(1, 5);
+    expect(mass.unattended).toBeLessThan(0.05);
     expect(mass.retrieval).toBeGreaterThan(0.05);
-    expect(kvReadShare).toBeLessThan(0.7);
+    expect(kvReadShare).toBeLessThan(0.85);
     expect(engine.finished("full").report.kvReadShare).toBeCloseTo(1, 6);
   });
 
@@ -75,7 +77,7 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
       for (let step = 0; step < i; step++) engine.engine.step(); // enter at different steps
     });
     engine.drain();
-    lengths.forEach((_, i) => expect(engine.tokens(`together-${i}`)).toEqual(alone[i]));
+    expect(lengths.map((_, i) => engine.tokens(`together-${i}`))).toEqual(alone);
     expect(new Set(alone.map((tokens) => tokens.join())).size).toBe(4);
   });
 
@@ -133,7 +135,7 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
 describe("block cache", { timeout: 180_000 }, () => {
   it("gives the tokens of segments in place, with hits", () => {
     const inPlace = new CollectingEngine(engineOptions(path));
-    const cached = new CollectingEngine(engineOptions(path, { blockCacheMiB: 4 }));
+    const cached = new CollectingEngine(engineOptions(path, { blockCacheMiB: 24 }));
     const prompt = createTokenizer(readGgufMetadata(path)).encode(text, { addSpecial: true, parseSpecial: false });
     try {
       for (const engine of [inPlace, cached]) {
@@ -148,6 +150,86 @@ describe("block cache", { timeout: 180_000 }, () => {
     } finally {
       inPlace.close();
       cached.close();
+    }
+  });
+});
+
+describe("prefix cache", { timeout: 180_000 }, () => {
+  let prompt: Int32Array;
+  let engine: CollectingEngine;
+  const run = (id: string, tokens: Int32Array) => {
+    engine.engine.submit(generateRequest(id, tokens, { maxTokens: 12 }));
+    engine.drain();
+    return engine.finished(id);
+  };
+
+  beforeAll(() => {
+    prompt = createTokenizer(readGgufMetadata(path)).encode(text, { addSpecial: true, parseSpecial: false });
+    engine = new CollectingEngine(engineOptions(path, { reusePrefixes: true }));
+  });
+  afterAll(() => engine.close());
+
+  it("reads a prompt's known beginning from its segments, and answers as before", () => {
+    expect(run("first", prompt.subarray(0, 900)).cachedTokens).toBe(0);
+    expect(run("again", prompt.subarray(0, 900)).cachedTokens).toBe(768);
+    run("once more", prompt.subarray(0, 900));
+    // Segments hold their tokens in another order than the tail does, so sums round otherwise than in the first run; from then on all is equal.
+    expect(engine.tokens("once more")).toEqual(engine.tokens("again"));
+    expect(engine.tokens("again")[0]).toBe(engine.tokens("first")[0]);
+    expect(engine.finished("again").report.segments).toBe(3);
+    expect(engine.events.get("again")?.[0]).toEqual({ type: "progress", processed: 900, total: 900, cached: 768 });
+    // What decoding adds to a sequence is known as well: 12 tokens complete the fourth segment here.
+    run("long", prompt.subarray(0, 1082));
+    const grown = Int32Array.from([...prompt.subarray(0, 1082), ...engine.tokens("long"), 5, 6, 7]);
+    expect(run("grown", grown).cachedTokens).toBe(1024);
+  });
+
+  it("takes only what is equal from the first token on", () => {
+    expect(run("fork", Int32Array.from([...prompt.subarray(0, 600), ...prompt.subarray(50, 400)])).cachedTokens).toBe(
+      512,
+    );
+    const changed = prompt.slice(0, 900);
+    changed[3] = 77;
+    expect(run("changed", changed).cachedTokens).toBe(0);
+    expect(run("shifted", prompt.subarray(1, 900)).cachedTokens).toBe(0);
+    expect(run("short", prompt.subarray(0, 300)).cachedTokens).toBe(0); // 256 would leave less than the local window
+  });
+
+  it("shares segments between sequences that run at once, and survives cancelling", () => {
+    for (const id of ["a", "b", "c"])
+      engine.engine.submit(generateRequest(id, prompt.subarray(0, 1200), { maxTokens: 8 }));
+    for (let i = 0; i < 4; i++) engine.engine.step();
+    engine.engine.cancel("b");
+    engine.drain();
+    expect(engine.tokens("c")).toEqual(engine.tokens("a"));
+    expect(engine.engine.stats().running).toBe(0);
+  });
+
+  it("lets known segments go where the budget needs their memory", () => {
+    const { kvCache } = engine.model;
+    const tight = new CollectingEngine(
+      engineOptions(path, {
+        reusePrefixes: true,
+        contextTokens: 1024,
+        maxParallel: 1,
+        kvMemoryBytes: kvCache.bytesFor(1024),
+      }),
+    );
+    try {
+      const answer = (id: string, tokens: Int32Array) => {
+        tight.engine.submit(generateRequest(id, tokens, { maxTokens: 1024 - tokens.length }));
+        for (let i = 0; i < 6; i++) tight.engine.step();
+        tight.engine.cancel(id);
+        tight.engine.checkIntegrity();
+        return tight.events.get(id)?.[0];
+      };
+      answer("x", prompt.subarray(0, 1000));
+      expect(tight.engine.stats().segmentsLive).toBe(3);
+      expect(answer("y", prompt.subarray(7, 900))).toMatchObject({ cached: 0 });
+      expect(answer("z", prompt.subarray(7, 900))).toMatchObject({ cached: 768 });
+      expect(answer("x2", prompt.subarray(0, 1000))).toMatchObject({ cached: 0 });
+    } finally {
+      tight.close();
     }
   });
 });
