@@ -1,0 +1,48 @@
+// @ts-check
+// What is measured: prompts of each model, budgets with the defaults, and one change of the defaults at a time.
+
+/** @typedef {import("./subject.mjs").Settings} Settings */
+
+/** Prompt lengths leave a tail of 512 tokens with segments of 1,024. @type {Record<string, { text: string, promptTokens: number }[]>} */
+export const PROMPTS = {
+  "smollm2-135m": [
+    { text: "prose", promptTokens: 7680 },
+    { text: "code", promptTokens: 7680 },
+  ],
+  "qwen2.5-coder-0.5b": [
+    { text: "prose", promptTokens: 8704 },
+    { text: "code", promptTokens: 8704 },
+    { text: "manual", promptTokens: 16896 },
+  ],
+};
+
+export const BUDGETS = [0.018, 0.05, 0.1, 0.2, 1];
+export const VARIANT_BUDGET = 0.05;
+
+/** @type {readonly { name: string, settings: Settings }[]} */
+export const VARIANTS = [
+  { name: "defaults", settings: {} },
+  { name: "no variance term", settings: { varianceTerm: 0 } },
+  { name: "variance term, full strength", settings: { varianceTerm: 1 } },
+  { name: "ranked by mass", settings: { ranking: "mass" } },
+  { name: "ranked by the centroids' softmax", settings: { ranking: "centroid" } },
+  { name: "every other cluster estimated", settings: { estimationBudget: 1 } },
+  { name: "no estimation zone", settings: { estimationBudget: 0 } },
+  { name: "floor of 16 clusters", settings: { minClusters: 16 } },
+  { name: "floor of 32 clusters", settings: { minClusters: 32 } },
+  { name: "floor of 96 clusters", settings: { minClusters: 96 } },
+  { name: "query metric, half strength", settings: { queryMetric: 0.5 } },
+  { name: "query metric, full strength", settings: { queryMetric: 1 } },
+  { name: "Euclidean clusters", settings: { sphericalClusters: false } },
+  { name: "3 iterations", settings: { clusterIterations: 3 } },
+  { name: "10 iterations", settings: { clusterIterations: 10 } },
+  { name: "8 tokens a cluster", settings: { tokensPerCluster: 8 } },
+  { name: "segments of 512 tokens", settings: { segmentTokens: 512 } },
+  { name: "segments of 2,048 tokens", settings: { segmentTokens: 2048 } },
+  { name: "segments of 4,096 tokens", settings: { segmentTokens: 4096 } },
+  { name: "local window of 1,024 tokens", settings: { localWindow: 1024 } },
+  {
+    name: "as published (RetroInfer's read rules)",
+    settings: { varianceTerm: 0, ranking: "centroid", minClusters: 1, clusterIterations: 10 },
+  },
+];

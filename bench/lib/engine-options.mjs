@@ -1,0 +1,27 @@
+// @ts-check
+
+/**
+ * What measurements run the engine with: one sequence, nothing from earlier requests, every setting left to the engine.
+ *
+ * @param {{ modelPath: string, numThreads: number, contextTokens: number }} model
+ * @returns {import("../../dist/engine/options.js").EngineOptions}
+ */
+export function engineOptions({ modelPath, numThreads, contextTokens }) {
+  return {
+    modelPath,
+    numThreads,
+    contextTokens,
+    maxParallel: 1,
+    reusePrefixes: false,
+    simd: "auto",
+    ropeScaling: null,
+    ropeScale: null,
+    kvMemoryBytes: null,
+    attention: "full",
+    retrievalBudget: null,
+    estimationBudget: null,
+    localWindow: null,
+    segmentTokens: null,
+    blockCacheMiB: 0,
+  };
+}

@@ -1,0 +1,80 @@
+// @ts-check
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+/**
+ * @typedef {object} LoadOptions
+ * @property {string} modelPath
+ * @property {number} numThreads
+ * @property {number} contextTokens
+ *
+ * @typedef {object} PrefillResult
+ * @property {number} ms
+ * @property {number} topToken the likeliest next token
+ *
+ * @typedef {object} DecodeResult
+ * @property {number[]} ms of each token; sampling is not in it
+ * @property {number[]} topTokens after each token, the likeliest next one
+ */
+
+/** A model in a process of its own, driven by JSON lines; the same operations for wavekv and for llama.cpp. */
+export class WorkerProcess {
+  /** @param {string} scriptPath @param {NodeJS.ProcessEnv} [env] */
+  constructor(scriptPath, env = process.env) {
+    this.child = spawn(process.execPath, [scriptPath], { stdio: ["pipe", "pipe", "inherit"], env });
+    this.exited = once(this.child, "exit");
+    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** @param {LoadOptions} options @returns {Promise<Record<string, any>>} facts about the engine */
+  load(options) {
+    return this.call({ op: "load", ...options });
+  }
+
+  /** Empties the sequence. */
+  reset() {
+    return this.call({ op: "reset" });
+  }
+
+  /** @param {readonly number[]} tokens @returns {Promise<PrefillResult>} */
+  prefill(tokens) {
+    return this.call({ op: "prefill", tokens });
+  }
+
+  /**
+   * Decodes the given tokens one at a time.
+   *
+   * @param {readonly number[]} tokens
+   * @param {"full" | "wave"} attention llama.cpp knows only full
+   * @returns {Promise<DecodeResult>}
+   */
+  decode(tokens, attention) {
+    return this.call({ op: "decode", tokens, attention });
+  }
+
+  /**
+   * From an empty sequence: prefills `numPrefill` tokens and decodes the others, writing the logits after each decoded
+   * token to a file, f32 [numTokens - numPrefill, vocabSize].
+   *
+   * @param {readonly number[]} tokens @param {number} numPrefill @param {string} outPath
+   */
+  logits(tokens, numPrefill, outPath) {
+    return this.call({ op: "logits", tokens, numPrefill, outPath });
+  }
+
+  /** @param {{ op: string } & Record<string, any>} request @returns {Promise<any>} */
+  async call(request) {
+    this.child.stdin.write(`${JSON.stringify(request)}\n`);
+    const { value, done } = await this.lines.next();
+    if (done) throw new Error(`the worker ended during ${request.op} (status ${this.child.exitCode})`);
+    const answer = JSON.parse(value);
+    if (answer.error) throw new Error(`${request.op}: ${answer.error}`);
+    return answer;
+  }
+
+  async close() {
+    this.child.stdin.end();
+    await this.exited;
+  }
+}
