@@ -41,7 +41,7 @@ export const DEFAULTS: Readonly<WaveSettings> = Object.freeze({
   maxClusterSize: 32,
   retrievalBudget: 0.05,
   estimationBudget: 0.23,
-  minClusters: 32,
+  minClusters: 48,
   varianceTerm: 0.5,
   ranking: "error",
 });
