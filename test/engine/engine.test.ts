@@ -1,14 +1,15 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { klDivergence, logSoftmax } from "../../bench/lib/distributions.mjs";
 import { readGgufMetadata } from "../../src/model/gguf-metadata.js";
+import type { NativeSequence } from "../../src/native/addon.js";
 import { createTokenizer } from "../../src/text/tokenizer.js";
 import { modelPath } from "../support/models.js";
 import { CollectingEngine, engineOptions, generateRequest } from "./collector.js";
 
 const path = modelPath("smollm2-135m");
-const text = ["docs/architecture.md", "CONTRIBUTING.md", "LICENSE"]
-  .map((name) => readFileSync(new URL(`../../${name}`, import.meta.url), "utf8"))
-  .join("\n");
+// A text that never changes, so that no edit of the documents moves what a small model makes of it.
+const text = readFileSync(new URL("../../LICENSE", import.meta.url), "utf8");
 
 // On a busy machine of two cores the longest of these takes half a minute.
 describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
@@ -39,15 +40,15 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
   });
 
   it("uses the wave index by itself where the context has a segment, and full attention on demand", () => {
-    run("wave", prompt.subarray(0, 900));
-    run("full", prompt.subarray(0, 900), { attention: { mode: "full", retrievalBudget: null } });
+    run("wave", prompt.subarray(0, 1700));
+    run("full", prompt.subarray(0, 1700), { attention: { mode: "full", retrievalBudget: null } });
     run("short", prompt.subarray(0, 100));
     expect(engine.finished("wave").report.mode).toBe("wave");
     expect(engine.finished("full").report.mode).toBe("full");
     expect(engine.finished("short").report.mode).toBe("full");
     const { tokens, mass, kvReadShare } = engine.finished("wave").report;
-    expect(tokens.steady + tokens.retrieval + tokens.estimation).toBeLessThanOrEqual(908);
-    expect(tokens.steady + tokens.retrieval + tokens.estimation).toBeGreaterThan(600);
+    expect(tokens.steady + tokens.retrieval + tokens.estimation).toBeLessThanOrEqual(1708);
+    expect(tokens.steady + tokens.retrieval + tokens.estimation).toBeGreaterThan(900);
     expect(mass.steady + mass.retrieval + mass.estimation + mass.unattended).toBeCloseTo(1, 5);
     expect(mass.unattended).toBeLessThan(0.05);
     expect(mass.retrieval).toBeGreaterThan(0.05);
@@ -55,17 +56,37 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
     expect(engine.finished("full").report.kvReadShare).toBeCloseTo(1, 6);
   });
 
-  it("retrieving everything gives the tokens of full attention", () => {
-    const wave = run("all", prompt.subarray(0, 1200), {
-      attention: { mode: "wave", retrievalBudget: 1 },
-      maxTokens: 24,
+  it("retrieving everything gives the distributions of full attention, retrieving little does not", () => {
+    const { runner, kvCache, native } = engine.model;
+    const lease = kvCache.tryLease(1300)!;
+    const entry = (sequence: NativeSequence, tokens: Int32Array, retrievalBudget: number | null) => ({
+      sequence,
+      tokens,
+      decode: tokens.length === 1,
+      wave: retrievalBudget !== null,
+      retrievalBudget: retrievalBudget ?? 0,
+      wantsLogits: true,
     });
-    const full = run("none", prompt.subarray(0, 1200), {
-      attention: { mode: "full", retrievalBudget: null },
-      maxTokens: 24,
-    });
-    expect(wave).toEqual(full);
-    expect(engine.finished("all").report.tokens.estimation).toBe(0);
+    for (let at = 0; at < 1200; at += 200) {
+      runner.run([entry(lease.sequence, prompt.subarray(at, at + 200), null)]);
+      kvCache.buildSegments(lease);
+    }
+    native.setWaveOptions({ ...engine.model.wave, minClusters: 1 });
+    const [whole, little] = [lease.sequence.fork(), lease.sequence.fork()];
+    let [wholeKl, littleKl] = [0, 0];
+    for (let at = 1200; at < 1216; at++) {
+      const token = prompt.subarray(at, at + 1);
+      runner.run([entry(whole, token, 1), entry(little, token, 0.01), entry(lease.sequence, token, null)]);
+      wholeKl += klDivergence(logSoftmax(native.logits(2)), logSoftmax(native.logits(0))) / 16;
+      littleKl += klDivergence(logSoftmax(native.logits(2)), logSoftmax(native.logits(1))) / 16;
+    }
+    // What is left at 100 % is the order of sums, passed on by int8 inputs; native/test/test_decode_attention.cpp has the tight bound.
+    expect(wholeKl).toBeLessThan(0.01);
+    expect(littleKl).toBeGreaterThan(2 * wholeKl);
+    expect(whole.zones().estimationTokens).toBe(0);
+    native.setWaveOptions(engine.model.wave);
+    for (const fork of [whole, little]) fork.dispose();
+    kvCache.release(lease);
   });
 
   it("gives each sequence of a batch what it gives alone, sampled too", () => {
@@ -175,7 +196,6 @@ describe("prefix cache", { timeout: 180_000 }, () => {
     run("once more", prompt.subarray(0, 900));
     // Segments hold their tokens in another order than the tail does, so sums round otherwise than in the first run; from then on all is equal.
     expect(engine.tokens("once more")).toEqual(engine.tokens("again"));
-    expect(engine.tokens("again")[0]).toBe(engine.tokens("first")[0]);
     expect(engine.finished("again").report.segments).toBe(3);
     expect(engine.events.get("again")?.[0]).toEqual({ type: "progress", processed: 900, total: 900, cached: 768 });
     // What decoding adds to a sequence is known as well: 12 tokens complete the fourth segment here.
