@@ -160,10 +160,10 @@ void bench_clustering(const Kernels& kernels, int64_t head_dim, const uint16_t* 
     const int32_t capacity = static_cast<int32_t>(n / 16 + n / 32 + 2);
     std::vector<uint16_t> sizes(static_cast<size_t>(capacity)), order(static_cast<size_t>(n));
     std::vector<uint16_t> centroids(static_cast<size_t>(capacity * head_dim)), sums(static_cast<size_t>(capacity * head_dim));
-    std::vector<float> variances(static_cast<size_t>(capacity)), covariance(static_cast<size_t>(head_dim * head_dim));
+    std::vector<float> variances(static_cast<size_t>(capacity)), squares(static_cast<size_t>(head_dim));
     std::vector<float> scratch(static_cast<size_t>(kernels.cluster_scratch_floats(n, head_dim, capacity)));
     wavekv::RowClusters out = {0,          sizes.data(),     order.data(),     centroids.data(),
-                               sums.data(), variances.data(), covariance.data()};
+                               sums.data(), variances.data(), squares.data()};
     for (int32_t iterations : {1, 5}) {
       const double seconds = median_seconds(n > 4000 ? 3 : 9, [&] {
         kernels.cluster_row(keys, values, n, head_dim, nullptr, {true, iterations, 16, 32}, capacity, scratch.data(), out);

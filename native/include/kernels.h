@@ -47,7 +47,7 @@ struct RowClusters {
   uint16_t* centroids;    // f16 [capacity, headDim]
   uint16_t* value_sums;   // f16 [capacity, headDim]
   float* variances;       // [capacity]
-  float* covariance;      // [headDim, headDim]: sum over members and clusters of (k - C)(k - C)^T, not normalised
+  float* squares;         // [headDim]: sum over members and clusters of (k_d - C_d)^2
 };
 
 /// The CPU kernels of one SIMD level. They know no threads and no allocation: pointers, sizes, scratch.
@@ -96,8 +96,6 @@ struct Kernels {
   void (*log_sum_exp)(const float* x, int64_t n, float* max, float* sum);
   /// share[c] += exp(x[c] - log_total): adds one query's cluster shares to the row's ranking.
   void (*add_shares)(const float* x, int64_t n, float log_total, float* share);
-  /// x^T M x for each query. matrix: f32 [headDim, headDim], symmetric.
-  void (*quadratic_form)(const float* q, int64_t num_queries, int64_t head_dim, const float* matrix, float* out);
 
   // --- clustering.cpp
   /// Clusters n tokens of one row (keys, values f16 [n, headDim], n <= 65535) into clusters of at most

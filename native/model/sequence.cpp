@@ -133,20 +133,6 @@ void Sequence::index_sink(int64_t row, Segment& segment, const Kernels& kernels)
   segment.variances(row)[0] = 0;
 }
 
-void Sequence::add_squares(int64_t row, Segment& segment, int64_t pinned, const Kernels& kernels) const {
-  float* squares = segment.squares(row);
-  const int64_t dim = geometry_.head_dim;
-  std::vector<float> key(static_cast<size_t>(dim)), centroid(key);
-  int64_t token = pinned;
-  for (int64_t c = pinned > 0 ? 1 : 0; c < segment.count(row); ++c) {
-    kernels.from_f16(segment.centroids(row) + c * dim, centroid.data(), dim);
-    for (const int64_t end = token + segment.sizes(row)[c]; token < end; ++token) {
-      kernels.from_f16(tail_keys(row) + segment.order(row)[token] * dim, key.data(), dim);
-      for (size_t d = 0; d < key.size(); ++d) squares[d] += (key[d] - centroid[d]) * (key[d] - centroid[d]);
-    }
-  }
-}
-
 void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch) const {
   const IndexOptions& options = geometry_.index;
   const int64_t dim = geometry_.head_dim;
@@ -161,7 +147,7 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
                        segment.centroids(row) + first_cluster * dim,
                        segment.value_sums(row) + first_cluster * dim,
                        segment.variances(row) + first_cluster,
-                       nullptr};
+                       segment.squares(row)};
   const std::vector<float> scale = query_scale(row);
   const int64_t n = options.segment_tokens - pinned;
   const int32_t capacity = static_cast<int32_t>(geometry_.max_clusters - first_cluster);
@@ -173,7 +159,6 @@ void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, 
   segment.count(row) = static_cast<uint16_t>(clusters.num_clusters + first_cluster);
   for (int64_t i = 0; i < n; ++i) order[pinned + i] = static_cast<uint16_t>(order[pinned + i] + pinned);
   if (pinned > 0) index_sink(row, segment, kernels);
-  add_squares(row, segment, pinned, kernels);
 
   const size_t vector_bytes = static_cast<size_t>(dim) * 2;
   for (int64_t i = 0; i < options.segment_tokens; ++i) {

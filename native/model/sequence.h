@@ -72,7 +72,6 @@ class Sequence {
   std::vector<float> query_scale(int64_t row) const;
   /// The first tokens as cluster 0 of a row.
   void index_sink(int64_t row, Segment& segment, const Kernels& kernels) const;
-  void add_squares(int64_t row, Segment& segment, int64_t pinned, const Kernels& kernels) const;
   /// Adds a segment to the chain and its squares to the key spread.
   void chain(std::shared_ptr<Segment> segment);
 

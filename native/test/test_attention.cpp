@@ -373,33 +373,4 @@ TEST(log_sum_exp_and_shares) {
   }
 }
 
-TEST(quadratic_form_of_each_query) {
-  for (const Kernels* kernels : levels()) {
-    Random random(22);
-    for (int64_t d : kHeadDims) {
-      std::vector<float> matrix = random_floats(random, d * d, 1);
-      for (int64_t i = 0; i < d; ++i) {
-        for (int64_t j = 0; j < i; ++j) matrix[static_cast<size_t>(i * d + j)] = matrix[static_cast<size_t>(j * d + i)];
-      }
-      for (int64_t num_queries : kQueryCounts) {
-        const std::vector<float> q = random_floats(random, num_queries * d, 1);
-        std::vector<float> out(static_cast<size_t>(num_queries));
-        kernels->quadratic_form(q.data(), num_queries, d, matrix.data(), out.data());
-        for (int64_t a = 0; a < num_queries; ++a) {
-          double expected = 0, size = 0;
-          for (int64_t i = 0; i < d; ++i) {
-            for (int64_t j = 0; j < d; ++j) {
-              const double term = static_cast<double>(q[static_cast<size_t>(a * d + i)]) *
-                                  matrix[static_cast<size_t>(i * d + j)] * q[static_cast<size_t>(a * d + j)];
-              expected += term;
-              size += std::fabs(term);
-            }
-          }
-          CHECK_NEAR(out[static_cast<size_t>(a)], expected, 1e-6 * size, 0);
-        }
-      }
-    }
-  }
-}
-
 TEST_MAIN()

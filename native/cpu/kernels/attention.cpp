@@ -10,26 +10,6 @@ bool is_empty(const AttentionState& state, int64_t a) {
   return state.max[a] <= kNoMass || !(state.denominator[a] > 0.0f);
 }
 
-/// x^T M x of Q queries that share each load of the matrix.
-template <int Q>
-void quadratic_forms(const float* q, int64_t head_dim, const float* matrix, float* out) {
-  Vec total[Q];
-  for (int a = 0; a < Q; ++a) total[a] = broadcast(0.0f);
-  for (int64_t j = 0; j < head_dim; j += kLanes) {
-    Vec even[Q], odd[Q];
-    for (int a = 0; a < Q; ++a) even[a] = odd[a] = broadcast(0.0f);
-    for (int64_t i = 0; i < head_dim; i += 2) {
-      const Vec m0 = load(matrix + i * head_dim + j), m1 = load(matrix + (i + 1) * head_dim + j);
-      for (int a = 0; a < Q; ++a) {
-        even[a] = fma(broadcast(q[a * head_dim + i]), m0, even[a]);
-        odd[a] = fma(broadcast(q[a * head_dim + i + 1]), m1, odd[a]);
-      }
-    }
-    for (int a = 0; a < Q; ++a) total[a] = fma(even[a] + odd[a], load(q + a * head_dim + j), total[a]);
-  }
-  for (int a = 0; a < Q; ++a) out[a] = sum(total[a]);
-}
-
 }  // namespace
 
 void merge_states(int64_t num_queries, int64_t head_dim, AttentionState from, AttentionState into) {
@@ -82,12 +62,6 @@ void add_shares(const float* x, int64_t n, float log_total, float* share) {
   const int64_t whole = n - n % kLanes;
   for (int64_t i = 0; i < whole; i += kLanes) store(share + i, load(share + i) + exp(load(x + i) - shift));
   for (int64_t i = whole; i < n; ++i) share[i] += exp_one(x[i] - log_total);
-}
-
-void quadratic_form(const float* q, int64_t num_queries, int64_t head_dim, const float* matrix, float* out) {
-  int64_t a = 0;
-  for (; a + 4 <= num_queries; a += 4) quadratic_forms<4>(q + a * head_dim, head_dim, matrix, out + a);
-  for (; a < num_queries; ++a) quadratic_forms<1>(q + a * head_dim, head_dim, matrix, out + a);
 }
 
 }  // namespace WAVEKV_ISA

@@ -18,7 +18,6 @@ void merge_states(int64_t num_queries, int64_t head_dim, AttentionState from, At
 void finish_state(int64_t num_queries, int64_t head_dim, AttentionState state, float* out);
 void log_sum_exp(const float* x, int64_t n, float* max, float* sum);
 void add_shares(const float* x, int64_t n, float log_total, float* share);
-void quadratic_form(const float* q, int64_t num_queries, int64_t head_dim, const float* matrix, float* out);
 
 }  // namespace WAVEKV_ISA
 }  // namespace wavekv

@@ -211,13 +211,12 @@ int32_t cluster_row(const uint16_t* keys, const uint16_t* values, int64_t n, int
   const int32_t num_clusters = number_clusters(work, n, k, head_dim, cap, capacity);
   if (num_clusters < 0) return -1;
   order_members(work.label, n, num_clusters, work.counts, out.sizes, out.order);
+  for (int64_t d = 0; d < head_dim; ++d) out.squares[d] = 0.0f;
   for (int64_t c = 0; c < num_clusters; ++c) {
     const int64_t begin = work.counts[c];
     summarise_cluster(keys, values, head_dim, out.order + begin, out.sizes[c], out.centroids + c * head_dim,
-                      out.value_sums + c * head_dim, out.variances + c,
-                      out.covariance == nullptr ? nullptr : work.points + begin * head_dim);
+                      out.value_sums + c * head_dim, out.variances + c, out.squares);
   }
-  if (out.covariance != nullptr) sum_outer_products(work.points, n, head_dim, out.covariance);
   out.num_clusters = num_clusters;
   return 0;
 }

@@ -34,7 +34,6 @@ const Kernels kKernels = {
     finish_state,
     log_sum_exp,
     add_shares,
-    quadratic_form,
     cluster_row,
     cluster_scratch_floats,
     &kLinearKernels,
