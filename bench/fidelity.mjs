@@ -7,14 +7,14 @@ import { resolveModel } from "../dist/model/fetch.js";
 import { readGgufMetadata } from "../dist/model/gguf-metadata.js";
 import { createTokenizer } from "../dist/text/tokenizer.js";
 import { budgetTable, variantTable } from "./fidelity/report.mjs";
-import { BUDGETS, PROMPTS, VARIANT_BUDGET, VARIANTS } from "./fidelity/settings.mjs";
+import { BUDGETS, PROMPTS, VARIANTS } from "./fidelity/settings.mjs";
 import { POSITIONS, Subject } from "./fidelity/subject.mjs";
 import { describeHardware } from "./lib/hardware.mjs";
 
 const HELP = `npm run bench:fidelity -- [options]
   --model NAME     ${Object.keys(PROMPTS).join(" or ")} (default: both, one after the other)
   --text NAME      only the prompt of this text; nothing is written then
-  --no-variants    only the budgets with the default settings
+  --no-variants    only the budgets, the other settings at their defaults
   --settings JSON  wave settings in place of the defaults, such as '{"queryMetric":0.5}'; nothing is written then`;
 const PROGRESS_TOKENS = 1024;
 const RESULTS = new URL("results/", import.meta.url);
@@ -55,12 +55,14 @@ async function measureModel(name) {
       if (done % PROGRESS_TOKENS === 0) say(`${name}, ${prompt.text}: prefill ${done} of ${prompt.promptTokens}`);
     });
     measured.push({ ...prompt, hash: subject.hash, full: subject.fullNeedles });
-    for (const result of subject.measure(settings, BUDGETS, true)) {
+    const byBudget = subject.measure({ ...settings, minClusters: 1 }, BUDGETS, true);
+    const atDefaults = subject.measure(settings, [DEFAULTS.retrievalBudget], true);
+    for (const result of [...byBudget, ...atDefaults.map((one) => ({ ...one, withFloor: true }))]) {
       budgets.push(result);
       say(`${name}, ${prompt.text}: budget ${result.budget}, KL ${result.kl.toPrecision(3)}, needles ${found(result)}`);
     }
     for (const variant of variants) {
-      for (const result of subject.measure(variant.settings, [VARIANT_BUDGET], true)) {
+      for (const result of subject.measure(variant.settings, [DEFAULTS.retrievalBudget], true)) {
         variant.results.push(result);
         say(`${name}, ${prompt.text}: ${variant.name}, KL ${result.kl.toPrecision(3)}, needles ${found(result)}`);
       }
@@ -76,7 +78,7 @@ async function measureModel(name) {
     "",
     budgetTable(name.startsWith("qwen"), measured, budgets),
     ...(variants.length > 0
-      ? ["", `Retrieval budget ${VARIANT_BUDGET}, one change at a time:`, "", variantTable(measured, variants)]
+      ? ["", `The defaults with one change at a time:`, "", variantTable(measured, variants)]
       : []),
     "",
   ].join("\n");

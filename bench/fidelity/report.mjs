@@ -3,7 +3,7 @@
 import { mean } from "../lib/statistics.mjs";
 import { markdownTable } from "../lib/table.mjs";
 
-/** @typedef {ReturnType<import("./subject.mjs").Subject["measure"]>[0]} Result */
+/** @typedef {ReturnType<import("./subject.mjs").Subject["measure"]>[0] & { withFloor?: boolean }} Result */
 /** @typedef {{ text: string, promptTokens: number, hash: string, full: ReturnType<typeof import("./evaluate.mjs").findNeedles> }} Prompt */
 
 /**
@@ -68,7 +68,7 @@ const needles = (result) =>
   "found" in result ? [`${result.found}/${result.needles}`, `${result.digitsRight}/${result.digits}`] : ["", ""];
 
 /**
- * Every budget on every prompt, with the defaults.
+ * Every budget on every prompt, without the floor of clusters, and the defaults with it.
  *
  * @param {boolean} hasDesign whether DESIGN measured this model
  * @param {readonly Prompt[]} prompts
@@ -112,7 +112,7 @@ export function budgetTable(hasDesign, prompts, results) {
       full,
       ...of.map((r) => [
         name,
-        percent(r.budget),
+        r.withFloor ? "defaults" : percent(r.budget),
         percent(r.bytes),
         percent(r.bytesBeyondTail),
         shownKl(r.kl),
