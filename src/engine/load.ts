@@ -32,10 +32,11 @@ export function loadModel(options: EngineOptions, overrides: Partial<WaveSetting
   });
   const modelInfo = model.info();
   const wave = { ...waveSettings(options), ...overrides };
+  const blockCacheBlocks = blocksInMiB(options.blockCacheMiB, modelInfo.headDim);
   const native = new addon.Runner(model, {
     ...wave,
     maxBatchTokens: PREFILL_CHUNK_TOKENS + options.maxParallel,
-    blockCacheBlocks: blocksInMiB(options.blockCacheMiB, modelInfo.headDim),
+    blockCacheBlocks,
   });
   model.close();
   const contextTokens = options.contextTokens ?? Math.min(modelInfo.usableContext, DEFAULT_CONTEXT_LIMIT_TOKENS);
@@ -43,7 +44,7 @@ export function loadModel(options: EngineOptions, overrides: Partial<WaveSetting
     contextTokens,
     maxParallel: options.maxParallel,
     budgetBytes: kvBudget(options, contextTokens, native),
-    blockCacheBlocks: blocksInMiB(options.blockCacheMiB, modelInfo.headDim),
+    blockCacheBlocks,
     localWindow: wave.localWindow,
     // The query metric depends on all queries so far, which a reused prefix does not have.
     reusePrefixes: options.reusePrefixes && wave.queryMetric === 0,

@@ -32,7 +32,6 @@ export interface KvCacheOptions {
 }
 
 const BLOCK_VECTORS = 8;
-const ADMISSION_ENTRY_BYTES = 36;
 
 /** Blocks of the block cache (8 keys and 8 values in f16) that fit into so many MiB. */
 export function blocksInMiB(mebibytes: number, headDim: number): number {
@@ -74,7 +73,7 @@ export class KvCache {
     runner.setControlPlane(regions.buffer, {
       maxRows: regions.maxRows,
       maxSelectedPerRow: regions.maxSelectedPerRow,
-      maxAdmissions: Math.floor((regions.buffer.byteLength - regions.admissionsOffset) / ADMISSION_ENTRY_BYTES),
+      maxAdmissions: Math.floor((regions.buffer.byteLength - regions.admissionsOffset) / regions.admissionStride),
       ingestOffset: regions.ingestNumClustersOffset,
       requestOffset: regions.requestOffset,
       requestStrideBytes: regions.requestStride,
