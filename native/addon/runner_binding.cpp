@@ -43,6 +43,38 @@ RunnerOptions read_options(const Napi::CallbackInfo& info, const Napi::Object& o
   return options;
 }
 
+template <typename T>
+T typed_array_field(const Napi::CallbackInfo& info, const Napi::Object& o, const char* name, napi_typedarray_type type,
+                    const char* expected) {
+  const Napi::Value value = o.Get(name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) wrong_type(info, name, expected);
+  return value.As<T>();
+}
+
+/// The pointers are the arrays' own: valid while the call runs.
+LogitAdjustments read_adjustments(const Napi::CallbackInfo& info, const Napi::Object& o, int64_t vocab_size) {
+  const auto tokens = typed_array_field<Napi::Int32Array>(info, o, "biasTokens", napi_int32_array, "an Int32Array");
+  const auto biases = typed_array_field<Napi::Float32Array>(info, o, "biases", napi_float32_array, "a Float32Array");
+  const auto repeats = typed_array_field<Napi::Int32Array>(info, o, "repeatTokens", napi_int32_array, "an Int32Array");
+  if (tokens.ElementLength() != biases.ElementLength()) throw std::runtime_error("biasTokens and biases differ in length");
+  LogitAdjustments adjustments;
+  adjustments.bias_tokens = tokens.Data();
+  adjustments.biases = biases.Data();
+  adjustments.num_biases = static_cast<int64_t>(tokens.ElementLength());
+  adjustments.repeat_tokens = repeats.Data();
+  adjustments.num_repeats = static_cast<int64_t>(repeats.ElementLength());
+  adjustments.repeat_penalty = static_cast<float>(number_field(info, o, "repeatPenalty"));
+  if (!(adjustments.repeat_penalty > 0)) wrong_type(info, "repeatPenalty", "above 0");
+  if (o.Get("allowed").IsNull()) return adjustments;
+  const auto allowed = typed_array_field<Napi::Uint32Array>(info, o, "allowed", napi_uint32_array, "a Uint32Array or null");
+  if (static_cast<int64_t>(allowed.ElementLength()) * 32 < vocab_size) {
+    throw std::runtime_error("allowed has " + std::to_string(allowed.ElementLength()) + " words of 32 tokens, the vocabulary " +
+                             std::to_string(vocab_size) + " tokens");
+  }
+  adjustments.allowed = allowed.Data();
+  return adjustments;
+}
+
 uint8_t* region(const Napi::CallbackInfo& info, Napi::ArrayBuffer& memory, const Napi::Object& regions,
                 const char* name, int64_t size_bytes) {
   const int64_t offset = integer_field(info, regions, name);
@@ -67,6 +99,7 @@ Napi::Function RunnerBinding::define(Napi::Env env) {
        InstanceMethod<&RunnerBinding::project>("project"), InstanceMethod<&RunnerBinding::score>("score"),
        InstanceMethod<&RunnerBinding::attend>("attend"), InstanceMethod<&RunnerBinding::finish>("finish"),
        InstanceMethod<&RunnerBinding::logits>("logits"), InstanceMethod<&RunnerBinding::sample>("sample"),
+       InstanceMethod<&RunnerBinding::logprobs>("logprobs"),
        InstanceMethod<&RunnerBinding::build_segment>("buildSegment"), InstanceMethod<&RunnerBinding::admit>("admit"),
        InstanceMethod<&RunnerBinding::close>("close")});
 }
@@ -186,7 +219,30 @@ Napi::Value RunnerBinding::sample(const Napi::CallbackInfo& info) {
   options.top_p = static_cast<float>(number_field(info, o, "topP"));
   options.top_k = integer_field(info, o, "topK");
   options.min_p = static_cast<float>(number_field(info, o, "minP"));
-  return Napi::Number::New(info.Env(), runner().sample(entry, options, number_argument(info, 2, "uniform")));
+  const double uniform = number_argument(info, 2, "uniform");
+  const float* logits = runner().logits(entry);
+  const int64_t vocab_size = runner().model().config.vocab_size;
+  if (info.Length() < 4 || info[3].IsNull() || info[3].IsUndefined()) {
+    return Napi::Number::New(info.Env(), sampler_.sample(logits, vocab_size, options, uniform));
+  }
+  const LogitAdjustments adjustments = read_adjustments(info, object_argument(info, 3, "adjustments"), vocab_size);
+  return Napi::Number::New(info.Env(), sampler_.sample(logits, vocab_size, options, adjustments, uniform));
+}
+
+Napi::Value RunnerBinding::logprobs(const Napi::CallbackInfo& info) {
+  const float* logits = runner().logits(integer_argument(info, 0, "entry"));
+  const TokenLogprobs found =
+      token_logprobs(logits, runner().model().config.vocab_size, static_cast<int32_t>(integer_argument(info, 1, "token")),
+                     integer_argument(info, 2, "numTop"));
+  Napi::Int32Array tokens = Napi::Int32Array::New(info.Env(), found.top_tokens.size());
+  std::copy(found.top_tokens.begin(), found.top_tokens.end(), tokens.Data());
+  Napi::Float32Array logprobs = Napi::Float32Array::New(info.Env(), found.top_logprobs.size());
+  std::copy(found.top_logprobs.begin(), found.top_logprobs.end(), logprobs.Data());
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("logprob", static_cast<double>(found.chosen));
+  result.Set("topTokens", tokens);
+  result.Set("topLogprobs", logprobs);
+  return result;
 }
 
 Napi::Value RunnerBinding::build_segment(const Napi::CallbackInfo& info) {

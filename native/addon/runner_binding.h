@@ -26,11 +26,13 @@ class RunnerBinding : public Napi::ObjectWrap<RunnerBinding> {
   void finish(const Napi::CallbackInfo& info);
   Napi::Value logits(const Napi::CallbackInfo& info);
   Napi::Value sample(const Napi::CallbackInfo& info);
+  Napi::Value logprobs(const Napi::CallbackInfo& info);
   Napi::Value build_segment(const Napi::CallbackInfo& info);
   void admit(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::unique_ptr<Runner> runner_;
+  Sampler sampler_;
   Napi::Reference<Napi::ArrayBuffer> control_plane_memory_;  // keeps the regions alive
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <string>
 
 namespace wavekv {
 namespace {
@@ -11,7 +12,61 @@ namespace {
 // Tokens this far below the top have a probability below 1e-13 of it: left out before any sorting.
 constexpr float kNegligible = 30.0f;
 
+int64_t checked(int32_t token, int64_t vocab_size) {
+  if (token < 0 || token >= vocab_size) {
+    throw std::runtime_error("token " + std::to_string(token) + " is outside the vocabulary of " +
+                             std::to_string(vocab_size));
+  }
+  return token;
+}
+
+void adjust(std::vector<float>& logits, const LogitAdjustments& adjustments) {
+  const int64_t vocab_size = static_cast<int64_t>(logits.size());
+  for (int64_t i = 0; i < adjustments.num_repeats; ++i) {
+    float& logit = logits[static_cast<size_t>(checked(adjustments.repeat_tokens[i], vocab_size))];
+    logit = logit > 0 ? logit / adjustments.repeat_penalty : logit * adjustments.repeat_penalty;
+  }
+  for (int64_t i = 0; i < adjustments.num_biases; ++i) {
+    logits[static_cast<size_t>(checked(adjustments.bias_tokens[i], vocab_size))] += adjustments.biases[i];
+  }
+  if (adjustments.allowed == nullptr) return;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if ((adjustments.allowed[i / 32] >> (i % 32) & 1) == 0) logits[i] = -std::numeric_limits<float>::infinity();
+  }
+}
+
 }  // namespace
+
+TokenLogprobs token_logprobs(const float* logits, int64_t vocab_size, int32_t chosen, int64_t num_top) {
+  const int64_t chosen_index = checked(chosen, vocab_size);
+  const float top = *std::max_element(logits, logits + vocab_size);
+  double total = 0;
+  for (int64_t i = 0; i < vocab_size; ++i) total += std::exp(static_cast<double>(logits[i] - top));
+  const double log_total = static_cast<double>(top) + std::log(total);
+  TokenLogprobs result;
+  result.chosen = static_cast<float>(static_cast<double>(logits[chosen_index]) - log_total);
+  num_top = std::min(std::max<int64_t>(num_top, 0), vocab_size);
+  if (num_top == 0) return result;
+  std::vector<int32_t>& order = result.top_tokens;
+  order.resize(static_cast<size_t>(vocab_size));
+  for (int64_t i = 0; i < vocab_size; ++i) order[static_cast<size_t>(i)] = static_cast<int32_t>(i);
+  std::partial_sort(order.begin(), order.begin() + num_top, order.end(), [&](int32_t a, int32_t b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+  });
+  order.resize(static_cast<size_t>(num_top));
+  for (const int32_t token : order) {
+    result.top_logprobs.push_back(static_cast<float>(static_cast<double>(logits[token]) - log_total));
+  }
+  return result;
+}
+
+int32_t Sampler::sample(const float* logits, int64_t vocab_size, const SamplingOptions& options,
+                        const LogitAdjustments& adjustments, double uniform) {
+  if (!adjustments.any()) return sample(logits, vocab_size, options, uniform);
+  adjusted_.assign(logits, logits + vocab_size);
+  adjust(adjusted_, adjustments);
+  return sample(adjusted_.data(), vocab_size, options, uniform);
+}
 
 int32_t Sampler::sample(const float* logits, int64_t vocab_size, const SamplingOptions& options, double uniform) {
   int32_t best = -1;

@@ -98,4 +98,86 @@ TEST(logits_without_a_finite_maximum_are_refused) {
   CHECK(refused);
 }
 
+TEST(biases_add_and_ban) {
+  Sampler sampler;
+  const int32_t tokens[] = {1, 3, 1};
+  const float biases[] = {-5, 10, -std::numeric_limits<float>::infinity()};
+  LogitAdjustments adjustments;
+  adjustments.bias_tokens = tokens;
+  adjustments.biases = biases;
+  adjustments.num_biases = 2;
+  CHECK(sampler.sample(kLogits.data(), 4, SamplingOptions(), adjustments, 0.5) == 3);
+  adjustments.bias_tokens = tokens + 2;
+  adjustments.biases = biases + 2;
+  adjustments.num_biases = 1;
+  CHECK(sampler.sample(kLogits.data(), 4, SamplingOptions(), adjustments, 0.5) == 2);
+  CHECK(sampler.sample(kLogits.data(), 4, SamplingOptions(), LogitAdjustments(), 0.5) == 1);
+}
+
+TEST(repeat_penalty_brings_down_logits_of_either_sign) {
+  Sampler sampler;
+  const float logits[] = {4, 3, -1, -1.5f};
+  const int32_t repeats[] = {0, 2};
+  LogitAdjustments adjustments;
+  adjustments.repeat_tokens = repeats;
+  adjustments.num_repeats = 2;
+  adjustments.repeat_penalty = 2;
+  CHECK(sampler.sample(logits, 4, SamplingOptions(), adjustments, 0.5) == 1);
+  CHECK(sampler.sample(logits + 2, 2, SamplingOptions(), LogitAdjustments(), 0.5) == 0);
+  const int32_t first[] = {0};
+  adjustments.repeat_tokens = first;
+  adjustments.num_repeats = 1;
+  CHECK(sampler.sample(logits + 2, 2, SamplingOptions(), adjustments, 0.5) == 1);
+}
+
+TEST(only_allowed_tokens_are_drawn) {
+  Sampler sampler;
+  SamplingOptions options;
+  options.temperature = 1;
+  std::vector<float> logits(70, 0.0f);
+  logits[3] = 9;
+  std::vector<uint32_t> allowed(3, 0);
+  allowed[2] = 1u << 5 | 1u << 2;  // tokens 69 and 66
+  LogitAdjustments adjustments;
+  adjustments.allowed = allowed.data();
+  CHECK(sampler.sample(logits.data(), 70, options, adjustments, 0.1) == 66);
+  CHECK(sampler.sample(logits.data(), 70, options, adjustments, 0.9) == 69);
+  allowed[2] = 0;
+  bool refused = false;
+  try {
+    sampler.sample(logits.data(), 70, options, adjustments, 0.1);
+  } catch (const std::runtime_error&) {
+    refused = true;
+  }
+  CHECK(refused);
+}
+
+TEST(adjustments_outside_the_vocabulary_are_refused) {
+  Sampler sampler;
+  const int32_t token[] = {4};
+  const float bias[] = {1};
+  LogitAdjustments adjustments;
+  adjustments.bias_tokens = token;
+  adjustments.biases = bias;
+  adjustments.num_biases = 1;
+  bool refused = false;
+  try {
+    sampler.sample(kLogits.data(), 4, SamplingOptions(), adjustments, 0.5);
+  } catch (const std::runtime_error&) {
+    refused = true;
+  }
+  CHECK(refused);
+}
+
+TEST(logprobs_are_the_log_softmax_of_the_likeliest_and_the_chosen) {
+  const TokenLogprobs found = token_logprobs(kLogits.data(), 4, 0, 2);
+  CHECK_NEAR(found.chosen, std::log(0.1), 1e-6, 0);
+  CHECK(found.top_tokens.size() == 2 && found.top_tokens[0] == 1 && found.top_tokens[1] == 2);
+  CHECK_NEAR(found.top_logprobs[0], std::log(0.5), 1e-6, 0);
+  CHECK_NEAR(found.top_logprobs[1], std::log(0.25), 1e-6, 0);
+  const float shifted[] = {1000, 999};
+  CHECK_NEAR(token_logprobs(shifted, 2, 1, 0).chosen, -1 - std::log(1 + std::exp(-1.0)), 1e-6, 0);
+  CHECK(token_logprobs(kLogits.data(), 4, 0, 9).top_tokens.size() == 4);
+}
+
 TEST_MAIN()
