@@ -1,6 +1,13 @@
 /** From the engine's tokens to text: decoding, stop strings, and the counts of a finished answer. */
 
-import type { AttentionReport, EngineEvent, FinishReason, GenerateRequest, Timings } from "../engine/types.js";
+import type {
+  AttentionReport,
+  EngineEvent,
+  FinishReason,
+  GenerateRequest,
+  Timings,
+  TokenLogprobs,
+} from "../engine/types.js";
 import { CallerError } from "../errors.js";
 import { StopMatcher } from "../text/stop-matcher.js";
 import type { ReadyNode } from "./node-state.js";
@@ -22,12 +29,25 @@ export interface FinishedAnswer {
   usage: Usage;
   report: AttentionReport;
   timings: Timings;
+  /** The stop string that ended the answer; null where none did. */
+  stopString: string | null;
+}
+
+/** A token whose text has been sent, with its log-probabilities where they were asked for. */
+export interface SentToken {
+  tokenId: number;
+  /** Where its text begins in the answer, in UTF-16 units. */
+  offset: number;
+  logprobs: TokenLogprobs;
 }
 
 export type TextEvent =
-  | { type: "progress"; processed: number; total: number }
-  /** One token came; `text` is what it completes, often all of it, sometimes nothing. */
-  | { type: "text"; text: string }
+  | { type: "progress"; processed: number; total: number; cached: number; elapsedMs: number }
+  /**
+   * A token came, or the end; `text` is what can be sent since: often all of the token, sometimes nothing. `tokens` are those
+   * that the text completes, and none unless log-probabilities were asked for.
+   */
+  | { type: "text"; text: string; tokens: SentToken[] }
   | FinishedAnswer;
 
 /**
@@ -44,27 +64,35 @@ export async function* generateText(
   const detokenizer = tokenizer.stream({ skipSpecial: true });
   const matcher = new StopMatcher(request.stopStrings);
   const usage: Usage = { promptTokens: request.promptTokens.length, cachedTokens: 0, completionTokens: 0 };
+  const held = new HeldTokens();
+  let stopString: string | null = null;
   let stopped = false;
   try {
     for await (const event of engine.generate(request, signal)) {
       if (event.type === "progress") {
         usage.cachedTokens = event.cached;
-        yield { type: "progress", processed: event.processed, total: event.total };
+        yield event;
       } else if (event.type === "token") {
         if (stopped) continue; // tokens that were under way when the stop string was found
         usage.completionTokens += 1;
-        const match = matcher.push(detokenizer.push(event.tokenId));
+        const text = detokenizer.push(event.tokenId);
+        if (event.logprobs) held.add(event.tokenId, text.length, event.logprobs);
+        const match = matcher.push(text);
+        stopString = match.matched;
         stopped = match.matched !== null;
-        yield { type: "text", text: match.emit };
+        yield { type: "text", text: match.emit, tokens: held.release(match.emit.length, stopped) };
         if (stopped) engine.finish(request.requestId);
       } else {
         if (!stopped) {
           const rest = matcher.push(detokenizer.end());
           const { emit, matched } = matcher.end();
-          stopped = rest.matched !== null || matched !== null;
-          if (rest.emit + emit !== "") yield { type: "text", text: rest.emit + emit };
+          stopString = rest.matched ?? matched;
+          stopped = stopString !== null;
+          const text = rest.emit + emit;
+          const tokens = held.release(text.length, true);
+          if (text !== "" || tokens.length > 0) yield { type: "text", text, tokens };
         }
-        yield finishedAnswer(event, usage, stopped);
+        yield finishedAnswer(event, usage, stopString);
         return;
       }
     }
@@ -74,12 +102,41 @@ export async function* generateText(
   if (signal.reason instanceof CallerError) throw signal.reason;
 }
 
+/** Tokens that wait until their text is sent: what may be a stop string is held back, and so are its tokens. */
+class HeldTokens {
+  private readonly held: SentToken[] = [];
+  private decodedLength = 0;
+  private sentLength = 0;
+
+  add(tokenId: number, textLength: number, logprobs: TokenLogprobs): void {
+    this.held.push({ tokenId, offset: this.decodedLength, logprobs });
+    this.decodedLength += textLength;
+  }
+
+  /**
+   * The tokens that end within the text sent so far, `numSent` units of it now. `last`: of a token that a stop string cuts, the
+   * part before it is sent and it counts; tokens of the stop string do not.
+   */
+  release(numSent: number, last: boolean): SentToken[] {
+    this.sentLength += numSent;
+    const isSent = (token: SentToken, index: number) => {
+      if (last) return token.offset < this.sentLength || this.decodedLength === this.sentLength;
+      return (this.held[index + 1]?.offset ?? this.decodedLength) <= this.sentLength;
+    };
+    let count = 0;
+    while (count < this.held.length && isSent(this.held[count] as SentToken, count)) count++;
+    return this.held.splice(0, count);
+  }
+}
+
 function finishedAnswer(
   event: Extract<EngineEvent, { type: "finished" }>,
   counted: Usage,
-  stopped: boolean,
+  stopString: string | null,
 ): FinishedAnswer {
+  const stopped = stopString !== null;
   return {
+    stopString,
     type: "finished",
     reason: stopped ? "stop" : event.reason,
     usage: {

@@ -1,11 +1,19 @@
 import { CallerError } from "../errors.js";
 import type { BatchEntry } from "../scheduler/batch.js";
+import { LogitRules } from "../scheduler/logit-rules.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import { Sequence } from "../scheduler/sequence.js";
 import type { LoadedModel } from "./load.js";
 import { MAX_QUEUED, PREFILL_CHUNK_TOKENS } from "./options.js";
 import { attentionReport, timings } from "./report.js";
-import type { AttentionMode, EngineEvent, EngineStats, FinishReason, GenerateRequest } from "./types.js";
+import type {
+  AttentionMode,
+  EngineEvent,
+  EngineStats,
+  FinishReason,
+  GenerateRequest,
+  TokenLogprobs,
+} from "./types.js";
 
 /** Where a request's events go. `failed` ends it as `finished` does. */
 export interface EventSink {
@@ -69,6 +77,9 @@ export class Engine {
         sampling: request.sampling,
         attentionMode: request.attention.mode,
         retrievalBudget: request.attention.retrievalBudget ?? this.model.wave.retrievalBudget,
+        rules: request.logits ? new LogitRules(request.logits, request.promptTokens) : null,
+        topLogprobs: request.topLogprobs ?? null,
+        leaderId: request.forkOf ?? null,
       }),
     );
   }
@@ -99,7 +110,8 @@ export class Engine {
     for (const [index, entry] of batch.entries.entries()) {
       try {
         if (!entry.decode) this.publishProgress(entry);
-        if (entry.wantsToken) this.publishToken(entry.sequence, this.sample(index, entry.sequence));
+        if (entry.wantsToken && !entry.decode) this.forkFollowers(index, entry.sequence);
+        if (entry.wantsToken) this.sampleToken(index, entry.sequence);
       } catch (error) {
         this.fail(entry.sequence, error as Error);
       }
@@ -152,25 +164,57 @@ export class Engine {
     }
   }
 
-  private sample(entryIndex: number, sequence: Sequence): number {
+  /** Draws a sequence's next token from an entry's logits, and publishes it. */
+  private sampleToken(entryIndex: number, sequence: Sequence): void {
+    const { native } = this.model;
+    const { sampling, rules, topLogprobs } = sequence.options;
     const before = performance.now();
-    const token = this.model.native.sample(entryIndex, sequence.options.sampling, sequence.nextUniform());
+    const adjustments = rules?.adjustments(null) ?? null;
+    const tokenId = native.sample(entryIndex, sampling, sequence.nextUniform(), adjustments);
+    const logprobs = topLogprobs === null ? undefined : native.logprobs(entryIndex, tokenId, topLogprobs);
     this.sampleMs += performance.now() - before;
-    return token;
+    this.publishToken(sequence, tokenId, logprobs);
+  }
+
+  /**
+   * The prompt of a leader is in the KV cache: followers that fit begin from a copy, with tokens drawn from the same logits.
+   * Those that do not fit now start later as others do.
+   */
+  private forkFollowers(entryIndex: number, leader: Sequence): void {
+    for (const follower of this.scheduler.followersOf(leader.id)) {
+      if (!this.scheduler.hasRoom) return;
+      const lease = this.model.kvCache.tryFork(leader.lease!, follower.maxLength);
+      if (!lease) return;
+      follower.lease = lease;
+      follower.prefilled = follower.options.promptTokens.length;
+      follower.startedAtMs = performance.now();
+      this.scheduler.startForked(follower);
+      try {
+        this.sendProgress(follower);
+        this.sampleToken(entryIndex, follower);
+      } catch (error) {
+        this.fail(follower, error as Error);
+      }
+    }
   }
 
   private publishProgress({ sequence, tokens }: BatchEntry): void {
     this.promptTokensTotal += tokens.length;
+    this.sendProgress(sequence);
+  }
+
+  private sendProgress(sequence: Sequence): void {
     const total = sequence.options.promptTokens.length;
     this.sink.event(sequence.id, {
       type: "progress",
       processed: sequence.prefilled,
       total,
       cached: sequence.lease!.cachedTokens,
+      elapsedMs: performance.now() - sequence.startedAtMs,
     });
   }
 
-  private publishToken(sequence: Sequence, tokenId: number): void {
+  private publishToken(sequence: Sequence, tokenId: number, logprobs?: TokenLogprobs): void {
     if (sequence.firstTokenAtMs === 0) sequence.firstTokenAtMs = performance.now();
     if (sequence.options.stopTokens.has(tokenId)) {
       this.finish(sequence, "stop");
@@ -178,8 +222,9 @@ export class Engine {
     }
     sequence.lastToken = tokenId;
     sequence.numCompletionTokens++;
+    sequence.options.rules?.accept(tokenId);
     this.completionTokensTotal++;
-    this.sink.event(sequence.id, { type: "token", tokenId });
+    this.sink.event(sequence.id, { type: "token", tokenId, logprobs });
     if (sequence.numCompletionTokens >= sequence.options.maxTokens) this.finish(sequence, "length");
   }
 
@@ -206,6 +251,8 @@ export class Engine {
   }
 
   private tryStart(sequence: Sequence): boolean {
+    const leader = sequence.options.leaderId === null ? undefined : this.scheduler.find(sequence.options.leaderId);
+    if (leader?.inPrefill) return false;
     const lease = this.model.kvCache.tryLease(sequence.maxLength, sequence.options.promptTokens);
     if (!lease) return false;
     sequence.lease = lease;

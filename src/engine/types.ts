@@ -15,6 +15,28 @@ export interface SamplingOptions {
   seed: number;
 }
 
+/** What changes a request's logits before a token is drawn. */
+export interface LogitOptions {
+  /** Added to the logits of these tokens, entry by entry; -Infinity bans one. */
+  biasTokens: readonly number[];
+  biases: readonly number[];
+  /** Subtracted once from tokens that the completion holds already. */
+  presencePenalty: number;
+  /** Subtracted for every time that the completion holds a token already. */
+  frequencyPenalty: number;
+  /** Positive logits of recent tokens are divided by it, others multiplied; 1 changes nothing. */
+  repeatPenalty: number;
+  /** How many of the latest tokens, prompt included, the repeat penalty looks at; -1: all. */
+  repeatLastN: number;
+}
+
+/** Log-probabilities of one position by the model's own distribution: before any adjustment, temperature or filter. */
+export interface TokenLogprobs {
+  logprob: number;
+  topTokens: Int32Array;
+  topLogprobs: Float32Array;
+}
+
 /** How attention runs for one request (DESIGN section 7's `wavekv` object). */
 export interface AttentionOptions {
   /** null: the engine's default, wave where the context has a segment and is long enough. */
@@ -31,6 +53,12 @@ export interface GenerateRequest {
   stopTokens: readonly number[];
   sampling: SamplingOptions;
   attention: AttentionOptions;
+  /** Absent: the logits stay as they are. */
+  logits?: LogitOptions | undefined;
+  /** Asks for log-probabilities with every token, and so many alternatives; absent: none. */
+  topLogprobs?: number | undefined;
+  /** A request with the same prompt, submitted before: its KV cache is forked instead of being made again. */
+  forkOf?: string | undefined;
 }
 
 /** Zones of the tripartite attention, averaged over every decode step, layer and query head of a sequence. */
@@ -59,9 +87,9 @@ export type FinishReason = "stop" | "length";
 
 /** Events of one request, in order: queued, progress*, token*, finished. An engine fault rejects the iterator instead. */
 export type EngineEvent =
-  /** `processed` of `total` prompt tokens are in the KV cache; `cached` of them came from known segments. */
-  | { type: "progress"; processed: number; total: number; cached: number }
-  | { type: "token"; tokenId: number }
+  /** `processed` of `total` prompt tokens are in the KV cache; `cached` of them came from known segments. `elapsedMs`: since the sequence started. */
+  | { type: "progress"; processed: number; total: number; cached: number; elapsedMs: number }
+  | { type: "token"; tokenId: number; logprobs?: TokenLogprobs | undefined }
   | {
       type: "finished";
       reason: FinishReason;

@@ -131,6 +131,32 @@ export class KvCache {
     return lease;
   }
 
+  /**
+   * A lease for a sequence of at most numTokens with all tokens of another, or null while the budget is taken by others. It
+   * shares the segments; the tail is copied.
+   */
+  tryFork(source: KvLease, numTokens: number): KvLease | null {
+    const reservedBytes = this.bytesFor(numTokens);
+    const leftBytes = this.options.budgetBytes - this.reservedBytes - reservedBytes;
+    if (leftBytes < 0) return null;
+    const { slots, known, tailTokens, lastSegmentId, sequence } = source as OpenLease;
+    for (const segment of known) this.prefixCache.hold(segment);
+    this.prefixCache.shrink(Math.floor(leftBytes / this.geometry.segmentBytes));
+    for (const slot of slots) this.controlPlane.retainSegment(slot);
+    const lease: OpenLease = {
+      sequence: sequence.fork(),
+      slots: [...slots],
+      reservedBytes,
+      cachedTokens: sequence.numTokens,
+      known: [...known],
+      tailTokens: [...tailTokens],
+      lastSegmentId,
+    };
+    this.reservedBytes += reservedBytes;
+    this.leases.add(lease);
+    return lease;
+  }
+
   /** Notes the tokens that a step has put into a sequence's tail, and builds the segments that they complete. */
   append(lease: KvLease, tokens: Int32Array): number {
     if (this.options.reusePrefixes) (lease as OpenLease).tailTokens.push(...tokens);

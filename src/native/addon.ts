@@ -118,6 +118,19 @@ export const ENTRY_DECODE = 1;
 export const ENTRY_WAVE = 2;
 export const ENTRY_LOGITS = 4;
 
+/** What changes the logits before a token is drawn; see LogitAdjustments in native/model/sampler.h. */
+export interface NativeAdjustments {
+  /** As long as `biases`, which are added; a token may occur more than once. */
+  biasTokens: Int32Array;
+  biases: Float32Array;
+  /** Distinct tokens that the repeat penalty brings down. */
+  repeatTokens: Int32Array;
+  /** Above 0; 1 changes nothing. */
+  repeatPenalty: number;
+  /** Bits of the tokens that may be drawn, u32 [ceil(vocabSize / 32)]; null: all. */
+  allowed: Uint32Array | null;
+}
+
 export interface NativeRunner {
   geometry(): KvGeometry;
   setControlPlane(memory: ArrayBuffer, regions: NativeRegions): void;
@@ -149,7 +162,14 @@ export interface NativeRunner {
     entry: number,
     options: { temperature: number; topP: number; topK: number; minP: number },
     uniform: number,
+    adjustments?: NativeAdjustments | null,
   ): number;
+  /** By the model's own distribution: log-probability of `token`, and the numTop likeliest tokens with theirs. */
+  logprobs(
+    entry: number,
+    token: number,
+    numTop: number,
+  ): { logprob: number; topTokens: Int32Array; topLogprobs: Float32Array };
   /** Builds the index over a ready sequence's oldest tail tokens and fills the ingest region; attach() it once published. */
   buildSegment(sequence: NativeSequence, slot: number): NativeSegment;
   /** Copies the clusters of the admissions list into the block cache. */

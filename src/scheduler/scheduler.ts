@@ -36,6 +36,21 @@ export class Scheduler {
     return [...this.running, ...this.waiting].find((sequence) => sequence.id === id);
   }
 
+  get hasRoom(): boolean {
+    return this.running.length < this.options.maxParallel;
+  }
+
+  /** Waiting sequences that are to be forked from this one, in order. */
+  followersOf(leaderId: string): Sequence[] {
+    return this.waiting.filter((sequence) => sequence.options.leaderId === leaderId);
+  }
+
+  /** Lets a waiting sequence run that has its lease already. */
+  startForked(sequence: Sequence): void {
+    this.remove(sequence.id);
+    this.running.push(sequence);
+  }
+
   /** Forgets a sequence, wherever it is; returns it, or undefined where it is unknown. */
   remove(id: string): Sequence | undefined {
     for (const list of [this.waiting, this.running]) {
@@ -58,7 +73,7 @@ export class Scheduler {
   }
 
   private startWaiting(): void {
-    while (this.running.length < this.options.maxParallel) {
+    while (this.hasRoom) {
       const next = this.waiting[0];
       if (!next || !this.options.tryStart(next)) return;
       this.waiting.shift();

@@ -1,4 +1,5 @@
 import type { KvLease } from "../kvcache/kv-cache.js";
+import type { LogitRules } from "./logit-rules.js";
 
 export interface SequenceOptions {
   id: string;
@@ -9,6 +10,12 @@ export interface SequenceOptions {
   /** null: wave once the context is long enough. */
   attentionMode: "wave" | "full" | null;
   retrievalBudget: number;
+  /** null: the logits stay as they are. */
+  rules: LogitRules | null;
+  /** Alternatives that every token's log-probabilities come with; null: no log-probabilities. */
+  topLogprobs: number | null;
+  /** A sequence with the same prompt that this one is forked from once that is in the KV cache. */
+  leaderId: string | null;
 }
 
 /** One request on its way: waiting, then prefill, then decode. */

@@ -31,8 +31,9 @@ export function createChatTemplate(metadata: GgufMetadata, options: ChatTemplate
   };
   const now = options.now ?? (() => new Date());
   return {
-    render: (messages, { addGenerationPrompt }) =>
-      render(template, { ...scope, messages, add_generation_prompt: addGenerationPrompt }, now),
+    usesTools: /\btools\b/.test(source),
+    render: (messages, { addGenerationPrompt, tools }) =>
+      render(template, { ...scope, messages, add_generation_prompt: addGenerationPrompt, ...(tools && { tools }) }, now),
   };
 }
 
@@ -50,6 +51,7 @@ function render(template: Template, variables: Record<string, unknown>, now: () 
 
 function refusing(reason: string): ChatTemplate {
   return {
+    usesTools: false,
     render: () => {
       throw new CallerError("invalid_request_error", reason, "messages");
     },

@@ -41,6 +41,11 @@ export class Detokenizer {
     };
   }
 
+  /** A copy; throws a RangeError on an id outside the vocabulary. */
+  tokenBytes(id: number): Uint8Array {
+    return this.bytesOf(id, false).slice();
+  }
+
   private bytesOf(id: number, skipSpecial: boolean): Uint8Array {
     const size = this.sizeOf(id, skipSpecial);
     return this.bytes.subarray(this.offsets[id]!, this.offsets[id]! + size);

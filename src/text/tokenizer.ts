@@ -19,6 +19,7 @@ export function createTokenizer(metadata: GgufMetadata): Tokenizer {
     endTokenIds: vocabulary.endTokenIds,
     encode: (text, options) => encoder.encode(text, options),
     decode: (ids, options) => detokenizer.decode(ids, options?.skipSpecial ?? false),
+    tokenBytes: (id) => detokenizer.tokenBytes(id),
     stream: (options) => detokenizer.stream(options?.skipSpecial ?? false),
   };
 }

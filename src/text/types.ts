@@ -23,6 +23,8 @@ export interface Tokenizer {
   encode(text: string, options: { addSpecial: boolean; parseSpecial: boolean }): Int32Array;
   /** Whole-sequence decoding; invalid UTF-8 becomes U+FFFD. `skipSpecial` leaves control tokens out. */
   decode(ids: ArrayLike<number>, options?: { skipSpecial?: boolean }): string;
+  /** The bytes of one token: a part of a character, maybe. Throws a RangeError on an id outside the vocabulary. */
+  tokenBytes(id: number): Uint8Array;
   /** A decoder that never splits a UTF-8 character: push() returns what is complete, end() flushes. */
   stream(options?: { skipSpecial?: boolean }): DetokenizerStream;
 }
@@ -36,9 +38,21 @@ export interface ChatMessage {
   role: string;
   content: string;
   name?: string;
+  /** Of an assistant: the calls that it made; `arguments` parsed, as templates write them with `tojson`. */
+  tool_calls?: readonly { id: string; type: "function"; function: { name: string; arguments: unknown } }[];
+  /** Of a tool: which call it answers. */
+  tool_call_id?: string;
+}
+
+export interface RenderOptions {
+  addGenerationPrompt: boolean;
+  /** Function descriptions as clients send them; only for templates that `usesTools`. */
+  tools?: readonly object[];
 }
 
 export interface ChatTemplate {
   /** Renders to the prompt text; throws CallerError with `param: "messages"` where the template refuses. */
-  render(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
+  render(messages: readonly ChatMessage[], options: RenderOptions): string;
+  /** Whether the template writes tools into the prompt, in the way that the model was trained with. */
+  readonly usesTools: boolean;
 }

@@ -112,6 +112,54 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
     for (const id of ids) expect(engine.tokens(id)).toEqual(engine.tokens("queue-0"));
   });
 
+  it("forks choices from one prefill: tokens as alone, places for more than run at once, memory back", () => {
+    const tokens = prompt.subarray(0, 700);
+    const sampled = (seed: number) => ({ sampling: { temperature: 0.9, topP: 1, topK: 0, minP: 0, seed }, maxTokens: 6 });
+    const before = engine.engine.stats().promptTokensTotal;
+    for (let i = 0; i < 6; i++) {
+      const forkOf = i === 0 ? undefined : "choice-0";
+      engine.engine.submit(generateRequest(`choice-${i}`, tokens, { ...sampled(i), forkOf }));
+    }
+    engine.drain();
+    // Four run at once: of the others, two find no place while the prompt is in the cache, and prefill by themselves.
+    expect(engine.engine.stats().promptTokensTotal - before).toBe(3 * 700);
+    expect(engine.finished("choice-1").cachedTokens).toBe(700);
+    for (let i = 0; i < 6; i++) expect(engine.tokens(`choice-${i}`)).toEqual(run(`alone-${i}`, tokens, sampled(i)));
+    expect(engine.engine.stats().kvBytesUsed).toBe(0);
+  });
+
+  it("a choice whose leader leaves is served all the same", () => {
+    engine.engine.submit(generateRequest("leading", prompt.subarray(0, 600), { maxTokens: 3 }));
+    engine.engine.submit(generateRequest("following", prompt.subarray(0, 600), { maxTokens: 3, forkOf: "leading" }));
+    engine.engine.step();
+    engine.engine.cancel("leading");
+    engine.drain();
+    expect(engine.tokens("following")).toHaveLength(3);
+    expect(engine.engine.stats().kvBytesUsed).toBe(0);
+  });
+
+  it("bans, favours and penalises tokens, and gives log-probabilities of the model's own distribution", () => {
+    const tokens = prompt.subarray(0, 60);
+    const none = { biasTokens: [], biases: [], presencePenalty: 0, frequencyPenalty: 0, repeatPenalty: 1, repeatLastN: 64 };
+    const plain = run("plain", tokens, { maxTokens: 12, topLogprobs: 3 });
+    const events = engine.events.get("plain") ?? [];
+    for (const event of events) {
+      if (event.type !== "token") continue;
+      expect(event.logprobs?.topTokens[0]).toBe(event.tokenId);
+      expect(event.logprobs?.logprob).toBeCloseTo(event.logprobs?.topLogprobs[0] ?? 1, 6);
+      expect(event.logprobs?.topLogprobs[2]).toBeLessThanOrEqual(event.logprobs?.topLogprobs[1] ?? -99);
+    }
+    const first = plain[0] ?? -1;
+    const banned = run("banned", tokens, { logits: { ...none, biasTokens: [first], biases: [-100] } });
+    expect(banned).not.toContain(first);
+    const favoured = run("favoured", tokens, { logits: { ...none, biasTokens: [777], biases: [100] } });
+    expect(new Set(favoured)).toEqual(new Set([777]));
+    const distinct = run("distinct", tokens, { maxTokens: 24, logits: { ...none, presencePenalty: 100 } });
+    expect(new Set(distinct).size).toBe(24);
+    const unseen = run("unseen", tokens, { logits: { ...none, repeatPenalty: 50, repeatLastN: -1 } });
+    expect(unseen.filter((token) => tokens.includes(token))).toEqual([]);
+  });
+
   it("stops before a stop token and does not emit it", () => {
     const tokens = run("free", prompt.subarray(0, 50), { maxTokens: 8 });
     const stopped = run("stopped", prompt.subarray(0, 50), { maxTokens: 8, stopTokens: [tokens[3]] });

@@ -12,6 +12,9 @@ const sequence = (id: string, promptLength: number) =>
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 3 },
     attentionMode: null,
     retrievalBudget: 0.05,
+    rules: null,
+    topLogprobs: null,
+    leaderId: null,
   });
 
 function scheduler(rooms = Number.POSITIVE_INFINITY, wave: (sequence: Sequence) => boolean = () => false) {
