@@ -47,6 +47,7 @@ export const OPTIONS = Object.freeze({
   port: option(SERVE, "--port <number>", "PORT", 8080, parse.integer(0, 65_535), "port to listen on; 0 picks a free one"),
   apiKey: option(SERVE, "--api-key <key>", "API_KEY", null as string | null, parse.orNull(parse.text(1, 4096)), "key that requests must carry as `Authorization: Bearer`", "no key"),
   shutdownTimeout: option(SERVE, "--shutdown-timeout <seconds>", "SHUTDOWN_TIMEOUT", 30, parse.integer(0, 3600), "how long running requests may finish after SIGTERM"),
+  pingInterval: option(SERVE, "--ping-interval <seconds>", "PING_INTERVAL", 5, parse.integer(1, 3600), "silence of a stream after which a comment keeps its connection alive"),
   logLevel: option(SERVE, "--log-level <level>", "LOG_LEVEL", "auto" as LogLevel, parse.choice<LogLevel>("auto", "silent", "error", "warn", "info", "debug"), "logs on stderr: silent, error, warn, info, debug; auto is warn on a terminal, else info"),
 
   model: option(ALL, "--model <name>", "MODEL", "smollm2-135m", parse.text(1, 4096), "name from `wavekv models list`, path of a GGUF file, or hub name"),

@@ -8,6 +8,7 @@ import type { ApiContext, ApiEnv } from "./api-context.js";
 import { requireApiKey } from "./auth.js";
 import { chatCompletions } from "./chat-completions.js";
 import { completions } from "./completions.js";
+import { docsPage } from "./docs-page.js";
 import { errorBody, errorResponse } from "./error-body.js";
 import { health, metricsText } from "./health.js";
 import { getModel, listModels } from "./models.js";
@@ -46,12 +47,20 @@ function routesOf(api: ApiContext): Route[] {
   return [
     { method: "GET", path: "/health", handler: health(api) },
     { method: "GET", path: "/metrics", handler: metricsText(api) },
-    { method: "GET", path: "/v1/models", handler: listModels(api) },
-    { method: "GET", path: "/v1/models/:id{.+}", handler: getModel(api) },
-    { method: "POST", path: "/v1/chat/completions", handler: chatCompletions(api) },
-    { method: "POST", path: "/v1/completions", handler: completions(api) },
+    { method: "GET", path: "/docs", handler: docsPage },
     { method: "POST", path: "/tokenize", handler: tokenize(api) },
     { method: "POST", path: "/detokenize", handler: detokenize(api) },
+    ...versionedRoutes(api).flatMap((route) => [{ ...route, path: `/v1${route.path}` }, route]),
+  ];
+}
+
+/** Answered under /v1, and without it as llama-server has them. */
+function versionedRoutes(api: ApiContext): Route[] {
+  return [
+    { method: "GET", path: "/models", handler: listModels(api) },
+    { method: "GET", path: "/models/:id{.+}", handler: getModel(api) },
+    { method: "POST", path: "/chat/completions", handler: chatCompletions(api) },
+    { method: "POST", path: "/completions", handler: completions(api) },
   ];
 }
 

@@ -5,8 +5,8 @@ import type { Context, MiddlewareHandler } from "hono";
 import { CallerError } from "../errors.js";
 import type { ApiEnv } from "./api-context.js";
 
-/** Paths that load balancers and supervisors ask without a key. */
-const OPEN_PATHS: readonly string[] = ["/health"];
+/** Paths that are asked without a key: by load balancers and supervisors, and by people who read what the API is. */
+const OPEN_PATHS: readonly string[] = ["/health", "/docs", "/openapi.json"];
 
 /** Refuses requests without the key; with no key configured, lets everything pass. */
 export function requireApiKey(apiKey: string | null): MiddlewareHandler<ApiEnv> {

@@ -3,11 +3,11 @@
 import type { Context } from "hono";
 import type { ChatMessage } from "../text/types.js";
 import { answer } from "./answer.js";
-import { chatShape } from "./answer-shapes.js";
 import type { ApiContext, ApiEnv } from "./api-context.js";
+import { chatPromptText, chatPromptTokens } from "./chat-prompt.js";
+import { chatPresenter } from "./completion-presenter.js";
 import { readJson } from "./json-body.js";
-import { encodePrompt } from "./prompt-tokens.js";
-import { buildTextRequest, requireModel } from "./request-options.js";
+import { buildChoices, buildTextRequest, requireModel } from "./request-options.js";
 import { type ChatRequest, chatRequest } from "./schemas/chat-request.js";
 
 export function chatCompletions(api: ApiContext) {
@@ -15,22 +15,28 @@ export function chatCompletions(api: ApiContext) {
     const node = api.state.require();
     const body = await readJson(c, chatRequest);
     requireModel(node, body.model);
-    const prompt = node.chatTemplate.render(body.messages.map(toMessage), { addGenerationPrompt: true });
+    const prompt = chatPromptText(node, body.messages.map(toMessage));
     const request = buildTextRequest(node, {
       idPrefix: "chatcmpl",
       fields: body,
-      // The template writes the model's own BOS and turn marks, as text.
-      promptTokens: encodePrompt(node, prompt, { param: "messages", addSpecial: false }),
+      promptTokens: chatPromptTokens(node, prompt),
       promptParam: "messages",
       maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
       maxTokensParam: typeof body.max_completion_tokens === "number" ? "max_completion_tokens" : "max_tokens",
+      topLogprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
     });
-    return answer(c, api, node, request, {
-      shape: chatShape,
-      stream: body.stream === true,
+    const choices = buildChoices(request, body.n ?? 1);
+    const presenter = chatPresenter({
+      id: request.requestId,
+      model: node.model.id,
+      tokenizer: node.tokenizer,
+      choices,
+      wantsLogprobs: body.logprobs === true,
       includeUsage: body.stream_options?.include_usage === true,
+      returnProgress: body.return_progress === true,
       report: body.wavekv?.report === true,
     });
+    return answer(c, api, node, choices, { presenter, stream: body.stream === true });
   };
 }
 

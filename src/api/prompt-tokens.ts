@@ -10,7 +10,8 @@ const SCREENED_CHARACTERS_PER_TOKEN = 32;
 const CUT_MARGIN_TOKENS = 1024;
 
 export interface PromptField {
-  param: "messages" | "prompt";
+  /** The request's field that the text came from. */
+  param: string;
   addSpecial: boolean;
 }
 

@@ -1,23 +1,29 @@
 /** From a parsed body to the engine's request: defaults, and the room that the context has. */
 
 import { randomInt, randomUUID } from "node:crypto";
-import type { AttentionOptions, SamplingOptions } from "../engine/types.js";
+import type { AttentionOptions, LogitOptions, SamplingOptions } from "../engine/types.js";
 import { CallerError } from "../errors.js";
+import type { Choice } from "./choice-result.js";
 import type { ReadyNode } from "./node-state.js";
 import { tooLong } from "./prompt-tokens.js";
 import type { GenerationFields } from "./schemas/generation-fields.js";
 import type { TextRequest } from "./text-generation.js";
 
 const SEED_RANGE = 2 ** 32;
+/** As llama-server has it. */
+const DEFAULT_REPEAT_LAST_N = 64;
 
 export interface TextRequestParts {
   idPrefix: string;
   fields: GenerationFields;
   promptTokens: Int32Array;
-  promptParam: "messages" | "prompt";
+  /** The request's field that the prompt came from. */
+  promptParam: string;
   maxTokens: number | null;
   /** The field that `maxTokens` came from. */
   maxTokensParam: string;
+  /** Alternatives with every token's log-probabilities; absent: no log-probabilities. */
+  topLogprobs?: number | undefined;
 }
 
 /** Throws CallerError `context_length_exceeded` where prompt and completion do not fit. */
@@ -31,7 +37,26 @@ export function buildTextRequest(node: ReadyNode, parts: TextRequestParts): Text
     stopStrings: stopList(fields.stop),
     sampling: samplingOptions(fields),
     attention: attentionOptions(fields),
+    logits: logitOptions(node, fields),
+    topLogprobs: parts.topLogprobs,
   };
+}
+
+/** A request's choices: the first makes the prompt's KV cache, the others fork it; each has a seed of its own. */
+export function buildChoices(request: TextRequest, numChoices: number, echo = ""): Choice[] {
+  return Array.from({ length: numChoices }, (_, index) => ({
+    request:
+      index === 0
+        ? request
+        : {
+            ...request,
+            requestId: `${request.requestId}-${index}`,
+            sampling: { ...request.sampling, seed: (request.sampling.seed + index) % SEED_RANGE },
+            forkOf: request.requestId,
+          },
+    countsPrompt: index === 0,
+    echo,
+  }));
 }
 
 /** Refuses a model that this node does not serve; no model means the one it serves. */
@@ -54,6 +79,38 @@ function completionRoom(contextTokens: number, parts: TextRequestParts): number 
     throw new CallerError("context_length_exceeded", message, parts.maxTokensParam);
   }
   return parts.maxTokens;
+}
+
+/** Undefined where nothing is asked for. */
+function logitOptions({ tokenizer }: ReadyNode, fields: GenerationFields): LogitOptions | undefined {
+  const pairs = biasPairs(fields.logit_bias);
+  const wrong = pairs.find(([tokenId]) => tokenId >= tokenizer.vocabSize);
+  if (wrong) {
+    const message = `Token id ${wrong[0]} is not in the vocabulary, which has ${tokenizer.vocabSize} tokens.`;
+    throw new CallerError("invalid_request_error", message, `logit_bias.${wrong[0]}`);
+  }
+  const options = {
+    biasTokens: pairs.map(([tokenId]) => tokenId),
+    biases: pairs.map(([, bias]) => bias),
+    presencePenalty: fields.presence_penalty ?? 0,
+    frequencyPenalty: fields.frequency_penalty ?? 0,
+    repeatPenalty: fields.repeat_penalty ?? 1,
+    repeatLastN: fields.repeat_last_n ?? DEFAULT_REPEAT_LAST_N,
+  };
+  const changes =
+    pairs.length > 0 ||
+    options.presencePenalty !== 0 ||
+    options.frequencyPenalty !== 0 ||
+    (options.repeatPenalty !== 1 && options.repeatLastN !== 0);
+  return changes ? options : undefined;
+}
+
+function biasPairs(biases: GenerationFields["logit_bias"]): [number, number][] {
+  if (!biases) return [];
+  if (Array.isArray(biases)) {
+    return biases.map(([tokenId, bias]) => [tokenId, bias === false ? Number.NEGATIVE_INFINITY : bias]);
+  }
+  return Object.entries(biases).map(([tokenId, bias]) => [Number(tokenId), bias]);
 }
 
 function stopList(stop: GenerationFields["stop"]): readonly string[] {

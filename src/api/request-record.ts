@@ -44,7 +44,7 @@ function finishRecord(
   const seconds = (performance.now() - record.startMs) / 1000;
   const path = c.req.path;
   // Unknown paths share one label: a scanner must not grow the metrics.
-  const route = knownPaths.includes(path) ? path : path.startsWith("/v1/models/") ? "/v1/models/:id" : "other";
+  const route = knownPaths.includes(path) ? path : /^(\/v1)?\/models\//.test(path) ? "/v1/models/:id" : "other";
   const status = outgoing.statusCode;
   metrics.requests.inc({ route, status: String(status) });
   metrics.requestDuration.observe({ route }, seconds);

@@ -11,14 +11,11 @@ import { loadNode } from "./load-node.js";
 import { fetchReporting } from "./progress-bar.js";
 import { readyText } from "./ready-text.js";
 
-/** Below the idle time of every common proxy. */
-const PING_INTERVAL_MS = 5_000;
-
 /** Resolves to the exit code: 0 after a signal. */
 export async function serve(config: Config): Promise<number> {
   const logger = createLogger(config.logLevel);
   const state = new NodeState();
-  const settings = { apiKey: config.apiKey, pingIntervalMs: PING_INTERVAL_MS };
+  const settings = { apiKey: config.apiKey, pingIntervalMs: config.pingInterval * 1000 };
   const api: ApiContext = { state, settings, logger, metrics: new NodeMetrics() };
   const server = await openSocket(config, api);
   process.on("unhandledRejection", (error) => logger.error({ err: error }, "unhandled rejection"));

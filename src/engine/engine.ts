@@ -6,14 +6,7 @@ import { Sequence } from "../scheduler/sequence.js";
 import type { LoadedModel } from "./load.js";
 import { MAX_QUEUED, PREFILL_CHUNK_TOKENS } from "./options.js";
 import { attentionReport, timings } from "./report.js";
-import type {
-  AttentionMode,
-  EngineEvent,
-  EngineStats,
-  FinishReason,
-  GenerateRequest,
-  TokenLogprobs,
-} from "./types.js";
+import type { AttentionMode, EngineEvent, EngineStats, FinishReason, GenerateRequest, TokenLogprobs } from "./types.js";
 
 /** Where a request's events go. `failed` ends it as `finished` does. */
 export interface EventSink {

@@ -33,7 +33,11 @@ export function createChatTemplate(metadata: GgufMetadata, options: ChatTemplate
   return {
     usesTools: /\btools\b/.test(source),
     render: (messages, { addGenerationPrompt, tools }) =>
-      render(template, { ...scope, messages, add_generation_prompt: addGenerationPrompt, ...(tools && { tools }) }, now),
+      render(
+        template,
+        { ...scope, messages, add_generation_prompt: addGenerationPrompt, ...(tools && { tools }) },
+        now,
+      ),
   };
 }
 

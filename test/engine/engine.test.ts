@@ -114,7 +114,10 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
 
   it("forks choices from one prefill: tokens as alone, places for more than run at once, memory back", () => {
     const tokens = prompt.subarray(0, 700);
-    const sampled = (seed: number) => ({ sampling: { temperature: 0.9, topP: 1, topK: 0, minP: 0, seed }, maxTokens: 6 });
+    const sampled = (seed: number) => ({
+      sampling: { temperature: 0.9, topP: 1, topK: 0, minP: 0, seed },
+      maxTokens: 6,
+    });
     const before = engine.engine.stats().promptTokensTotal;
     for (let i = 0; i < 6; i++) {
       const forkOf = i === 0 ? undefined : "choice-0";
@@ -140,7 +143,14 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
 
   it("bans, favours and penalises tokens, and gives log-probabilities of the model's own distribution", () => {
     const tokens = prompt.subarray(0, 60);
-    const none = { biasTokens: [], biases: [], presencePenalty: 0, frequencyPenalty: 0, repeatPenalty: 1, repeatLastN: 64 };
+    const none = {
+      biasTokens: [],
+      biases: [],
+      presencePenalty: 0,
+      frequencyPenalty: 0,
+      repeatPenalty: 1,
+      repeatLastN: 64,
+    };
     const plain = run("plain", tokens, { maxTokens: 12, topLogprobs: 3 });
     const events = engine.events.get("plain") ?? [];
     for (const event of events) {

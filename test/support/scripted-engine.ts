@@ -72,7 +72,8 @@ export class ScriptedEngine implements EngineHandle {
             yield { type: "token", tokenId: step };
           } else {
             cached = step.cached ?? 0;
-            yield { type: "progress", processed: step.processed, total: request.promptTokens.length, cached };
+            const total = request.promptTokens.length;
+            yield { type: "progress", processed: step.processed, total, cached, elapsedMs: 12.3 };
           }
         }
         await nextTurn();

@@ -6,7 +6,7 @@ import {
   generationFields,
   ignored,
   isEmpty,
-  isFalse,
+  MAX_TOP_LOGPROBS,
   STREAM_OPTIONS_REFUSAL,
   streamOptionsNeedStream,
   unsupported,
@@ -37,6 +37,8 @@ export const chatRequest = z
     ...generationFields,
     messages: z.array(message).min(1).max(100_000),
     max_completion_tokens: z.int().min(1).nullish(),
+    logprobs: z.boolean().nullish(),
+    top_logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).nullish(),
 
     metadata: ignored(),
     store: ignored(),
@@ -50,8 +52,6 @@ export const chatRequest = z
     tool_choice: unsupported((value) => value === "none" || value === "auto"),
     functions: unsupported(isEmpty),
     function_call: unsupported(equals("none")),
-    logprobs: unsupported(isFalse),
-    top_logprobs: unsupported(equals(0)),
     response_format: unsupported(isTextFormat),
     modalities: unsupported(isTextOnly),
     audio: unsupported(),
@@ -64,6 +64,10 @@ export const chatRequest = z
   .refine((body) => !(isSet(body.max_tokens) && isSet(body.max_completion_tokens)), {
     path: ["max_tokens"],
     error: "give either 'max_tokens' or 'max_completion_tokens'",
+  })
+  .refine((body) => !body.top_logprobs || body.logprobs === true, {
+    path: ["top_logprobs"],
+    error: "it is only allowed together with 'logprobs': true",
   })
   .openapi("ChatCompletionRequest");
 

@@ -4,6 +4,11 @@ import { z } from "@hono/zod-openapi";
 
 const MAX_STOPS = 4;
 const MAX_STOP_LENGTH = 1024;
+/** Choices of one request: as many sequences. */
+const MAX_CHOICES = 128;
+const MAX_BIASES = 1024;
+/** Alternatives that a token's log-probabilities can come with. */
+export const MAX_TOP_LOGPROBS = 20;
 
 /** A field of the API that this server cannot honour: refused by name unless its value asks for nothing. */
 export function unsupported(asksForNothing: (value: unknown) => boolean = () => false) {
@@ -50,6 +55,19 @@ export const wavekvRequest = z
   })
   .openapi("WavekvRequest");
 
+const bias = z.number().min(-100).max(100);
+
+/** By token id, as OpenAI has it; or as pairs with `false` for "never", as llama-server also takes it. */
+const logitBias = z.union(
+  [
+    z
+      .record(z.string().regex(/^\d{1,9}$/, "expected token ids as keys"), bias)
+      .refine((biases) => Object.keys(biases).length <= MAX_BIASES, { error: `expected up to ${MAX_BIASES} tokens` }),
+    z.array(z.tuple([z.int().min(0).max(0x7fff_ffff), z.union([bias, z.literal(false)])])).max(MAX_BIASES),
+  ],
+  { error: "expected biases of -100 to 100 by token id" },
+);
+
 /** Share of a distribution, above 0 and up to 1. */
 const openShare = z.number().gt(0).max(1);
 
@@ -62,6 +80,14 @@ export const generationFields = {
   top_k: z.int().min(-1).max(1_000_000).nullish(),
   min_p: z.number().min(0).max(1).nullish(),
   seed: z.int().nullish(),
+  n: z.int().min(1).max(MAX_CHOICES).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  repeat_penalty: z.number().gt(0).max(100).nullish(),
+  // How many of the latest tokens `repeat_penalty` looks at; -1 is all of them.
+  repeat_last_n: z.int().min(-1).max(0x7fff_ffff).nullish(),
+  logit_bias: logitBias.nullish(),
+  return_progress: z.boolean().nullish(),
   stop: stop.nullish(),
   stream: z.boolean().nullish(),
   stream_options: streamOptions.nullish(),
@@ -69,11 +95,6 @@ export const generationFields = {
 
   user: ignored(),
   cache_prompt: ignored(),
-
-  n: unsupported(equals(1)),
-  logit_bias: unsupported(isEmpty),
-  frequency_penalty: unsupported(equals(0)),
-  presence_penalty: unsupported(equals(0)),
 };
 
 interface StreamFields {

@@ -51,11 +51,20 @@ const SHARED: [object, string][] = [
   [{ wavekv: { min_mass: 0.95 } }, "wavekv.min_mass"],
   [{ wavekv: { context: "id" } }, "wavekv.context"],
   [{ wavekv: { budget: 0.1 } }, "wavekv.budget"],
-  [{ n: 2 }, "n"],
   [{ n: 0 }, "n"],
-  [{ logit_bias: { 5: -100 } }, "logit_bias"],
-  [{ frequency_penalty: 0.5 }, "frequency_penalty"],
-  [{ presence_penalty: -1 }, "presence_penalty"],
+  [{ n: 129 }, "n"],
+  [{ n: 1.5 }, "n"],
+  [{ logit_bias: { 5: -101 } }, "logit_bias.5"],
+  [{ logit_bias: { word: 1 } }, "logit_bias.word"],
+  [{ logit_bias: { 5: "1" } }, "logit_bias.5"],
+  [{ logit_bias: [[5, true]] }, "logit_bias.0.1"],
+  [{ logit_bias: 5 }, "logit_bias"],
+  [{ frequency_penalty: 2.1 }, "frequency_penalty"],
+  [{ presence_penalty: -2.1 }, "presence_penalty"],
+  [{ repeat_penalty: 0 }, "repeat_penalty"],
+  [{ repeat_penalty: "1.1" }, "repeat_penalty"],
+  [{ repeat_last_n: -2 }, "repeat_last_n"],
+  [{ return_progress: "yes" }, "return_progress"],
   [{ temprature: 1 }, "temprature"],
 ];
 
@@ -85,8 +94,10 @@ const CHAT: [object, string][] = [
   [{ tools: [{ type: "function" }] }, "tools"],
   [{ tool_choice: "required" }, "tool_choice"],
   [{ functions: [{ name: "f" }] }, "functions"],
-  [{ logprobs: true }, "logprobs"],
+  [{ logprobs: 5 }, "logprobs"],
   [{ top_logprobs: 5 }, "top_logprobs"],
+  [{ logprobs: false, top_logprobs: 5 }, "top_logprobs"],
+  [{ logprobs: true, top_logprobs: 21 }, "top_logprobs"],
   [{ response_format: { type: "json_object" } }, "response_format"],
   [{ response_format: { type: "json_schema", json_schema: {} } }, "response_format"],
   [{ modalities: ["text", "audio"] }, "modalities"],
@@ -103,13 +114,16 @@ const TEXT: [object, string][] = [
   [{ prompt: [] }, "prompt"],
   [{ prompt: [1, -2] }, "prompt.1"],
   [{ prompt: [1, 2.5] }, "prompt.1"],
-  [{ prompt: ["a", "b"] }, "prompt"],
-  [{ prompt: [[1], [2]] }, "prompt"],
+  [{ prompt: ["a", 5] }, "prompt"],
+  [{ prompt: [[1], []] }, "prompt"],
   [{ suffix: "after" }, "suffix"],
-  [{ echo: true }, "echo"],
+  [{ echo: "yes" }, "echo"],
+  [{ echo: true, logprobs: 1 }, "logprobs"],
   [{ best_of: 2 }, "best_of"],
-  [{ logprobs: 1 }, "logprobs"],
-  [{ logprobs: 0 }, "logprobs"],
+  [{ best_of: 2, n: 1 }, "best_of"],
+  [{ logprobs: true }, "logprobs"],
+  [{ logprobs: 21 }, "logprobs"],
+  [{ logprobs: -1 }, "logprobs"],
   [{ messages: [user] }, "messages"],
 ];
 
@@ -172,6 +186,17 @@ describe("what clients commonly send", () => {
     { n: null, tools: null, response_format: null, wavekv: null, logit_bias: null },
     { stream: true, stream_options: { include_usage: true, include_obfuscation: false } },
     { stop: [], seed: -5, top_k: -1, wavekv: {} },
+    { n: 3, logit_bias: { 5: -100, "17": 2.5 }, presence_penalty: -2, frequency_penalty: 2, repeat_penalty: 1.1 },
+    {
+      logit_bias: [
+        [5, false],
+        [6, 1.5],
+      ],
+      repeat_last_n: -1,
+      return_progress: true,
+      logprobs: true,
+      top_logprobs: 20,
+    },
     { wavekv: { attention: "full", retrieval_budget: 0.05, report: true, min_mass: null } },
     {
       messages: [
@@ -189,8 +214,11 @@ describe("what clients commonly send", () => {
     expect(() => parseWith(chatRequest, { ...chat, ...fields })).not.toThrow();
   });
 
-  it.each(["text", "", [1, 2, 3], ["one"]].map((prompt) => [prompt]))("prompt %j is accepted", (prompt) => {
-    const parsed = parseWith(completionRequest, { prompt, echo: false, suffix: null, best_of: 1, logprobs: null });
-    expect(parsed.prompt).toEqual(prompt);
-  });
+  it.each(["text", "", [1, 2, 3], ["one"], ["one", "two"], [[1], [2, 3]]].map((prompt) => [prompt]))(
+    "prompt %j is accepted",
+    (prompt) => {
+      const parsed = parseWith(completionRequest, { prompt, echo: false, suffix: null, best_of: 1, logprobs: null });
+      expect(parsed.prompt).toEqual(prompt);
+    },
+  );
 });
