@@ -9,11 +9,13 @@ import { requireApiKey } from "./auth.js";
 import { chatCompletions } from "./chat-completions.js";
 import { completions } from "./completions.js";
 import { docsPage } from "./docs-page.js";
-import { errorBody, errorResponse } from "./error-body.js";
+import { errorBody, errorResponse, messagesError, messagesErrorBody } from "./error-body.js";
 import { health, metricsText } from "./health.js";
+import { countTokens, messages } from "./messages.js";
 import { getModel, listModels } from "./models.js";
 import { describePaths, OPENAPI_INFO } from "./openapi.js";
 import { recordRequests } from "./request-record.js";
+import { responses } from "./responses.js";
 import { detokenize, tokenize } from "./tokenize.js";
 
 interface Route {
@@ -36,7 +38,7 @@ export function createApp(api: ApiContext): OpenAPIHono<ApiEnv> {
     throw new CallerError("not_found", `There is no ${c.req.method} ${c.req.path} on this server.`);
   });
   app.onError((error, c) => {
-    const { status, body, headers } = errorResponse(error);
+    const { status, body, headers } = isMessagesPath(c) ? messagesError(error, c.var.record.id) : errorResponse(error);
     if (status === 500) c.var.record.fail(error);
     return c.json(body, status as ContentfulStatusCode, headers);
   });
@@ -61,10 +63,21 @@ function versionedRoutes(api: ApiContext): Route[] {
     { method: "GET", path: "/models/:id{.+}", handler: getModel(api) },
     { method: "POST", path: "/chat/completions", handler: chatCompletions(api) },
     { method: "POST", path: "/completions", handler: completions(api) },
+    { method: "POST", path: "/messages", handler: messages(api) },
+    { method: "POST", path: "/messages/count_tokens", handler: countTokens(api) },
+    { method: "POST", path: "/responses", handler: responses(api) },
   ];
 }
 
 function methodNotAllowed(c: Context<ApiEnv>, allowed: string) {
   const message = `${c.req.path} does not take ${c.req.method}, but ${allowed}.`;
-  return c.json(errorBody(message, "invalid_request_error", null, "method_not_allowed"), 405, { allow: allowed });
+  const body = isMessagesPath(c)
+    ? messagesErrorBody(405, message, c.var.record.id)
+    : errorBody(message, "invalid_request_error", null, "method_not_allowed");
+  return c.json(body, 405, { allow: allowed });
+}
+
+/** Whether the path belongs to Anthropic's API, whose clients expect errors in its shape. */
+function isMessagesPath(c: Context<ApiEnv>): boolean {
+  return /^(\/v1)?\/messages(\/|$)/.test(c.req.path);
 }

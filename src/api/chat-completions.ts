@@ -9,13 +9,15 @@ import { chatPresenter } from "./completion-presenter.js";
 import { readJson } from "./json-body.js";
 import { buildChoices, buildTextRequest, requireModel } from "./request-options.js";
 import { type ChatRequest, chatRequest } from "./schemas/chat-request.js";
+import { type FunctionTool, type ToolChoice, templateCall, toolUse } from "./tools.js";
 
 export function chatCompletions(api: ApiContext) {
   return async (c: Context<ApiEnv>): Promise<Response> => {
     const node = api.state.require();
     const body = await readJson(c, chatRequest);
     requireModel(node, body.model);
-    const prompt = chatPromptText(node, body.messages.map(toMessage));
+    const tools = toolUse(node, functionTools(body), toolChoice(body), "call_");
+    const prompt = chatPromptText(node, body.messages.map(toMessage), tools.templateTools) + tools.begun;
     const request = buildTextRequest(node, {
       idPrefix: "chatcmpl",
       fields: body,
@@ -36,17 +38,41 @@ export function chatCompletions(api: ApiContext) {
       returnProgress: body.return_progress === true,
       report: body.wavekv?.report === true,
     });
-    return answer(c, api, node, choices, { presenter, stream: body.stream === true });
+    return answer(c, api, node, choices, { presenter, stream: body.stream === true, makeParser: tools.makeParser });
   };
 }
 
 type BodyMessage = ChatRequest["messages"][number];
 
 /** Parts are joined line by line; `developer` is the newer name of `system`. */
-function toMessage({ role, content, name }: BodyMessage): ChatMessage {
+function toMessage(message: BodyMessage, index: number): ChatMessage {
+  const { role, content, name } = message;
+  const text = typeof content === "string" ? content : (content ?? []).map((part) => part.text).join("\n");
   return {
     role: role === "developer" ? "system" : role,
-    content: typeof content === "string" ? content : content.map((part) => part.text).join("\n"),
+    content: text,
     ...(typeof name === "string" && { name }),
+    ...(role === "tool" && { tool_call_id: message.tool_call_id }),
+    ...(role === "assistant" &&
+      message.tool_calls?.length && {
+        tool_calls: message.tool_calls.map((call, at) =>
+          templateCall(call.id, call.function.name, call.function.arguments, `messages.${index}.tool_calls.${at}`),
+        ),
+      }),
   };
+}
+
+function functionTools({ tools }: ChatRequest): FunctionTool[] {
+  return (tools ?? []).map(({ function: { name, description, parameters } }) => ({
+    name,
+    description: description ?? undefined,
+    parameters: parameters ?? undefined,
+  }));
+}
+
+function toolChoice({ tool_choice }: ChatRequest): ToolChoice {
+  if (!tool_choice) return { type: "auto" };
+  return typeof tool_choice === "string"
+    ? { type: tool_choice }
+    : { type: "function", name: tool_choice.function.name };
 }

@@ -23,6 +23,33 @@ export function errorResponse(error: unknown): ErrorResponse {
   return { status, body: errorBody(message, typeOf(error), param, codeOf(code)), headers: headersOf(error) };
 }
 
+export interface MessagesErrorResponse {
+  status: number;
+  body: { type: "error"; error: { type: string; message: string }; request_id: string };
+  headers: Record<string, string>;
+}
+
+const MESSAGES_ERROR_TYPES: Readonly<Record<number, string>> = {
+  400: "invalid_request_error",
+  401: "authentication_error",
+  404: "not_found_error",
+  405: "invalid_request_error",
+  413: "request_too_large",
+  429: "rate_limit_error",
+  503: "overloaded_error",
+};
+
+/** The same in the shape of Anthropic's API. */
+export function messagesError(error: unknown, requestId: string): MessagesErrorResponse {
+  const { status, body, headers } = errorResponse(error);
+  return { status, body: messagesErrorBody(status, body.error.message, requestId), headers };
+}
+
+export function messagesErrorBody(status: number, message: string, requestId: string): MessagesErrorResponse["body"] {
+  const type = MESSAGES_ERROR_TYPES[status] ?? "api_error";
+  return { type: "error", error: { type, message }, request_id: requestId };
+}
+
 /** For statuses that no CallerError stands for, such as 405. */
 export function errorBody(message: string, type: string, param: string | null, code: string | null): ErrorBody {
   return { error: { message, type, param, code } };

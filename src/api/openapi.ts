@@ -3,6 +3,8 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { chatRequest } from "./schemas/chat-request.js";
 import { completionRequest } from "./schemas/completion-request.js";
+import { countTokensRequest, messagesRequest } from "./schemas/messages-request.js";
+import { responsesRequest } from "./schemas/responses-request.js";
 import { detokenizeRequest, tokenizeRequest } from "./schemas/tokenize-request.js";
 import { wavekvResponse } from "./wavekv-report.js";
 
@@ -13,7 +15,9 @@ export const OPENAPI_INFO = {
   info: {
     title: "wavekv node",
     version: "0.1.0",
-    description: "OpenAI-compatible endpoints of one wavekv node. Extension fields sit in the `wavekv` object.",
+    description:
+      "The endpoints of one wavekv node, as OpenAI's and Anthropic's clients know them. Those under /v1 are also answered " +
+      "without it. Extension fields sit in the `wavekv` object.",
   },
 };
 
@@ -27,6 +31,14 @@ const usage = z.object({
 const answered = z
   .looseObject({ id: z.string(), choices: z.array(z.looseObject({ index: z.int() })), usage, wavekv: wavekvResponse })
   .openapi("Answer");
+
+const responsesAnswer = z
+  .looseObject({ id: z.string(), status: z.string(), output: z.array(z.looseObject({ type: z.string() })) })
+  .openapi("Response");
+
+const messagesAnswer = z
+  .looseObject({ id: z.string(), content: z.array(z.looseObject({ type: z.string() })), stop_reason: z.string() })
+  .openapi("Message");
 
 const model = z
   .object({
@@ -54,6 +66,15 @@ const piece = z.object({ id: z.int(), piece: z.string() });
 export function describePaths(registry: PathRegistry): void {
   post(registry, "/v1/chat/completions", "Answer a conversation", chatRequest, answered);
   post(registry, "/v1/completions", "Continue a prompt", completionRequest, answered);
+  post(registry, "/v1/responses", "Answer, in the shape of OpenAI's Responses API", responsesRequest, responsesAnswer);
+  post(registry, "/v1/messages", "Answer, in the shape of Anthropic's Messages API", messagesRequest, messagesAnswer);
+  post(
+    registry,
+    "/v1/messages/count_tokens",
+    "Tokens of a prompt",
+    countTokensRequest,
+    z.object({ input_tokens: z.int() }),
+  );
   post(
     registry,
     "/tokenize",

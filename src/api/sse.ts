@@ -5,6 +5,11 @@ export function dataFrame(value: unknown): string {
   return `data: ${JSON.stringify(value)}\n\n`;
 }
 
+/** An event named by its own `type`, as Anthropic's and OpenAI's newer APIs send them. */
+export function eventFrame(value: { type: string; [field: string]: unknown }): string {
+  return `event: ${value.type}\n${dataFrame(value)}`;
+}
+
 export const DONE_FRAME = "data: [DONE]\n\n";
 
 /** A comment, which clients skip: it keeps the connection alive through proxies. */

@@ -11,22 +11,49 @@ import {
   streamOptionsNeedStream,
   unsupported,
 } from "./generation-fields.js";
+import { chatToolChoice, chatTools, sentToolCall } from "./tool-fields.js";
 
 const textPart = z.strictObject({
   type: z.literal("text", { error: "only parts of type 'text' are supported" }),
   text: z.string(),
 });
 
-const message = z.strictObject({
-  role: z.enum(["system", "developer", "user", "assistant"]),
-  content: z.union([z.string(), z.array(textPart).min(1)], { error: "expected a string, or a list of text parts" }),
+const content = z.union([z.string(), z.array(textPart).min(1)], {
+  error: "expected a string, or a list of text parts",
+});
+
+const shared = {
   name: z.string().max(256).nullish(),
   // A client that sends an earlier answer back sends these with it.
   refusal: ignored(),
   annotations: ignored(),
   audio: unsupported(),
   function_call: unsupported(),
+};
+
+const plainMessage = z.strictObject({
+  ...shared,
+  role: z.enum(["system", "developer", "user"]),
+  content,
   tool_calls: unsupported(isEmpty),
+});
+
+const assistantMessage = z
+  .strictObject({
+    ...shared,
+    role: z.literal("assistant"),
+    content: content.nullish(),
+    tool_calls: z.array(sentToolCall).nullish(),
+  })
+  .refine((message) => isSet(message.content) || (message.tool_calls ?? []).length > 0, {
+    path: ["content"],
+    error: "expected text, unless there are 'tool_calls'",
+  });
+
+const toolMessage = z.strictObject({ ...shared, role: z.literal("tool"), content, tool_call_id: z.string().max(256) });
+
+const message = z.discriminatedUnion("role", [plainMessage, assistantMessage, toolMessage], {
+  error: "expected a message whose role is system, developer, user, assistant or tool",
 });
 
 const isTextOnly = (value: unknown): boolean => Array.isArray(value) && value.length === 1 && value[0] === "text";
@@ -48,8 +75,8 @@ export const chatRequest = z
     prompt_cache_retention: ignored(),
     parallel_tool_calls: ignored(),
 
-    tools: unsupported(isEmpty),
-    tool_choice: unsupported((value) => value === "none" || value === "auto"),
+    tools: chatTools.nullish(),
+    tool_choice: chatToolChoice.nullish(),
     functions: unsupported(isEmpty),
     function_call: unsupported(equals("none")),
     response_format: unsupported(isTextFormat),
@@ -68,6 +95,10 @@ export const chatRequest = z
   .refine((body) => !body.top_logprobs || body.logprobs === true, {
     path: ["top_logprobs"],
     error: "it is only allowed together with 'logprobs': true",
+  })
+  .refine((body) => !(body.logprobs === true && (body.tools ?? []).length > 0), {
+    path: ["logprobs"],
+    error: "it is not supported together with 'tools'",
   })
   .openapi("ChatCompletionRequest");
 
