@@ -1,12 +1,15 @@
 /** POST /v1/chat/completions */
 
 import type { Context } from "hono";
+import type { TextConstraint } from "../engine/types.js";
 import type { ChatMessage } from "../text/types.js";
 import { answer } from "./answer.js";
 import type { ApiContext, ApiEnv } from "./api-context.js";
 import { chatPromptText, chatPromptTokens } from "./chat-prompt.js";
 import { chatPresenter } from "./completion-presenter.js";
+import { jsonObject, jsonOf } from "./constraints.js";
 import { readJson } from "./json-body.js";
+import type { ReadyNode } from "./node-state.js";
 import { buildChoices, buildTextRequest, requireModel } from "./request-options.js";
 import { type ChatRequest, chatRequest } from "./schemas/chat-request.js";
 import { type FunctionTool, type ToolChoice, templateCall, toolUse } from "./tools.js";
@@ -25,6 +28,7 @@ export function chatCompletions(api: ApiContext) {
       promptParam: "messages",
       maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
       maxTokensParam: typeof body.max_completion_tokens === "number" ? "max_completion_tokens" : "max_tokens",
+      constraint: tools.constraint ?? answerForm(node, body),
       topLogprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
     });
     const choices = buildChoices(request, body.n ?? 1);
@@ -60,6 +64,15 @@ function toMessage(message: BodyMessage, index: number): ChatMessage {
         ),
       }),
   };
+}
+
+function answerForm({ tokenizer }: ReadyNode, { response_format }: ChatRequest): TextConstraint | undefined {
+  if (!response_format || response_format.type === "text") return undefined;
+  if (response_format.type === "json_schema") {
+    return jsonOf(tokenizer, response_format.json_schema.schema, "response_format.json_schema.schema");
+  }
+  const { schema } = response_format;
+  return schema ? jsonOf(tokenizer, schema, "response_format.schema") : jsonObject(tokenizer);
 }
 
 function functionTools({ tools }: ChatRequest): FunctionTool[] {

@@ -23,6 +23,7 @@ export function messages(api: ApiContext) {
       fields: { ...fields, stop: stop_sequences },
       promptTokens,
       promptParam: "messages",
+      constraint: tools.constraint,
       maxTokens: body.max_tokens,
       maxTokensParam: "max_tokens",
     });

@@ -1,7 +1,7 @@
 /** From a parsed body to the engine's request: defaults, and the room that the context has. */
 
 import { randomInt, randomUUID } from "node:crypto";
-import type { AttentionOptions, LogitOptions, SamplingOptions } from "../engine/types.js";
+import type { AttentionOptions, LogitOptions, SamplingOptions, TextConstraint } from "../engine/types.js";
 import { CallerError } from "../errors.js";
 import type { Choice } from "./choice-result.js";
 import type { ReadyNode } from "./node-state.js";
@@ -24,6 +24,7 @@ export interface TextRequestParts {
   maxTokensParam: string;
   /** Alternatives with every token's log-probabilities; absent: no log-probabilities. */
   topLogprobs?: number | undefined;
+  constraint?: TextConstraint | undefined;
 }
 
 /** Throws CallerError `context_length_exceeded` where prompt and completion do not fit. */
@@ -39,6 +40,7 @@ export function buildTextRequest(node: ReadyNode, parts: TextRequestParts): Text
     attention: attentionOptions(fields),
     logits: logitOptions(node, fields),
     topLogprobs: parts.topLogprobs,
+    constraint: parts.constraint,
   };
 }
 

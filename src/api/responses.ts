@@ -1,11 +1,14 @@
 /** POST /v1/responses */
 
 import type { Context } from "hono";
+import type { TextConstraint } from "../engine/types.js";
 import type { ChatMessage } from "../text/types.js";
 import { answer } from "./answer.js";
 import type { ApiContext, ApiEnv } from "./api-context.js";
 import { chatPromptText, chatPromptTokens } from "./chat-prompt.js";
+import { jsonObject, jsonOf } from "./constraints.js";
 import { readJson } from "./json-body.js";
+import type { ReadyNode } from "./node-state.js";
 import { buildChoices, buildTextRequest, requireModel } from "./request-options.js";
 import { ResponsesPresenter } from "./responses-presenter.js";
 import { type ResponsesRequest, responsesRequest } from "./schemas/responses-request.js";
@@ -23,6 +26,7 @@ export function responses(api: ApiContext) {
       fields: { temperature: body.temperature, top_p: body.top_p, wavekv: body.wavekv },
       promptTokens: chatPromptTokens(node, prompt),
       promptParam: "input",
+      constraint: tools.constraint ?? answerForm(node, body),
       maxTokens: body.max_output_tokens ?? null,
       maxTokensParam: "max_output_tokens",
     });
@@ -30,6 +34,12 @@ export function responses(api: ApiContext) {
     const stream = body.stream === true;
     return answer(c, api, node, buildChoices(request, 1), { presenter, stream, makeParser: tools.makeParser });
   };
+}
+
+function answerForm({ tokenizer }: ReadyNode, { text }: ResponsesRequest): TextConstraint | undefined {
+  const format = text?.format;
+  if (!format || format.type === "text") return undefined;
+  return format.type === "json_object" ? jsonObject(tokenizer) : jsonOf(tokenizer, format.schema, "text.format.schema");
 }
 
 function conversation({ input, instructions }: ResponsesRequest): ChatMessage[] {

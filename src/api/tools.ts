@@ -1,11 +1,13 @@
 /** Functions that a model may call: what a request names, and how the prompt and the answer are made of it. */
 
 import { randomUUID } from "node:crypto";
+import type { TextConstraint } from "../engine/types.js";
 import { CallerError } from "../errors.js";
-import { CALL_OPEN, type ToolCallEvent, ToolCallParser } from "../text/tool-call-parser.js";
+import { CALL_CLOSE, CALL_OPEN, type ToolCallEvent, ToolCallParser } from "../text/tool-call-parser.js";
 import type { ChatMessage } from "../text/types.js";
 import type { PieceParser } from "./answer.js";
 import type { ChoicePiece } from "./choice-result.js";
+import { jsonThen } from "./constraints.js";
 import type { ReadyNode } from "./node-state.js";
 
 export interface FunctionTool {
@@ -23,14 +25,19 @@ export interface ToolUse {
   templateTools: readonly object[] | undefined;
   /** What the answer is made to begin with, so that it is a call. */
   begun: string;
+  /** Of a forced call of one function: that its arguments satisfy the function's schema, where a grammar can say so. */
+  constraint?: TextConstraint | undefined;
   makeParser: (() => PieceParser) | undefined;
 }
+
+/** What follows a call's arguments. */
+const CALL_END = `}\n${CALL_CLOSE}`;
 
 const NO_TOOLS: ToolUse = { templateTools: undefined, begun: "", makeParser: undefined };
 
 /** `param` is the field of the choice. Throws CallerError where the model was not made for tools, or the choice names none of them. */
 export function toolUse(
-  { chatTemplate }: ReadyNode,
+  { chatTemplate, tokenizer }: ReadyNode,
   tools: readonly FunctionTool[],
   choice: ToolChoice,
   idPrefix: string,
@@ -53,10 +60,12 @@ export function toolUse(
       param,
     );
   }
-  const begun = beginning(choice, tools);
+  const forcedTool = forced ? onlyTool(choice, tools) : undefined;
+  const begun = forced ? beginning(forcedTool) : "";
   return {
     templateTools: tools.map((tool) => ({ type: "function", function: definedFields(tool) })),
     begun,
+    constraint: forcedTool && jsonThen(tokenizer, { type: "object", ...forcedTool.parameters }, CALL_END),
     makeParser: () => new CallPieces(new ToolCallParser(names, begun), idPrefix),
   };
 }
@@ -77,10 +86,14 @@ export function templateCall(
   }
 }
 
-function beginning(choice: ToolChoice, tools: readonly FunctionTool[]): string {
-  const name = choice.type === "function" ? choice.name : tools.length === 1 ? tools[0]?.name : undefined;
-  if (choice.type === "auto" || choice.type === "none") return "";
-  return `${CALL_OPEN}\n{"name": ${name === undefined ? '"' : `${JSON.stringify(name)}, "arguments": `}`;
+/** The function that must be called; undefined where the model is to choose. */
+function onlyTool(choice: ToolChoice, tools: readonly FunctionTool[]): FunctionTool | undefined {
+  if (choice.type === "function") return tools.find(({ name }) => name === choice.name);
+  return tools.length === 1 ? tools[0] : undefined;
+}
+
+function beginning(tool: FunctionTool | undefined): string {
+  return `${CALL_OPEN}\n{"name": ${tool ? `${JSON.stringify(tool.name)}, "arguments": ` : '"'}`;
 }
 
 function definedFields({ name, description, parameters }: FunctionTool): object {

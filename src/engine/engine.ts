@@ -1,8 +1,9 @@
 import { CallerError } from "../errors.js";
 import type { BatchEntry } from "../scheduler/batch.js";
-import { LogitRules } from "../scheduler/logit-rules.js";
+import { LogitRules, NO_RULES } from "../scheduler/logit-rules.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import { Sequence } from "../scheduler/sequence.js";
+import { Grammars } from "./grammars.js";
 import type { LoadedModel } from "./load.js";
 import { MAX_QUEUED, PREFILL_CHUNK_TOKENS } from "./options.js";
 import { attentionReport, timings } from "./report.js";
@@ -17,6 +18,7 @@ export interface EventSink {
 /** The engine: requests in, events out, one step() at a time. Lives on the engine thread; knows no thread itself. */
 export class Engine {
   private readonly scheduler: Scheduler;
+  private readonly grammars: Grammars;
   private promptTokensTotal = 0;
   private completionTokensTotal = 0;
   private stepsTotal = 0;
@@ -28,6 +30,7 @@ export class Engine {
     private readonly defaultMode: AttentionMode,
     private readonly sink: EventSink,
   ) {
+    this.grammars = new Grammars(model.modelInfo.vocabSize);
     this.scheduler = new Scheduler({
       maxParallel: model.info.maxParallel,
       prefillChunkTokens: PREFILL_CHUNK_TOKENS,
@@ -61,16 +64,20 @@ export class Engine {
     if (this.scheduler.numWaiting >= MAX_QUEUED) {
       throw new CallerError("rate_limit_exceeded", `${this.scheduler.numWaiting} requests are waiting already`);
     }
+    const stopTokens = new Set(request.stopTokens);
+    const constraint = request.constraint ? this.grammars.constraint(request.constraint, stopTokens) : null;
+    const logits = request.logits ?? (constraint ? NO_RULES : null);
     this.scheduler.add(
       new Sequence({
         id: request.requestId,
         promptTokens: request.promptTokens,
         maxTokens: request.maxTokens,
-        stopTokens: new Set(request.stopTokens),
+        stopTokens,
         sampling: request.sampling,
         attentionMode: request.attention.mode,
         retrievalBudget: request.attention.retrievalBudget ?? this.model.wave.retrievalBudget,
-        rules: request.logits ? new LogitRules(request.logits, request.promptTokens) : null,
+        rules: logits ? new LogitRules(logits, request.promptTokens) : null,
+        constraint,
         topLogprobs: request.topLogprobs ?? null,
         leaderId: request.forkOf ?? null,
       }),
@@ -160,9 +167,9 @@ export class Engine {
   /** Draws a sequence's next token from an entry's logits, and publishes it. */
   private sampleToken(entryIndex: number, sequence: Sequence): void {
     const { native } = this.model;
-    const { sampling, rules, topLogprobs } = sequence.options;
+    const { sampling, rules, constraint, topLogprobs } = sequence.options;
     const before = performance.now();
-    const adjustments = rules?.adjustments(null) ?? null;
+    const adjustments = rules?.adjustments(constraint?.allowed() ?? null) ?? null;
     const tokenId = native.sample(entryIndex, sampling, sequence.nextUniform(), adjustments);
     const logprobs = topLogprobs === null ? undefined : native.logprobs(entryIndex, tokenId, topLogprobs);
     this.sampleMs += performance.now() - before;
@@ -216,6 +223,7 @@ export class Engine {
     sequence.lastToken = tokenId;
     sequence.numCompletionTokens++;
     sequence.options.rules?.accept(tokenId);
+    sequence.options.constraint?.accept(tokenId);
     this.completionTokensTotal++;
     this.sink.event(sequence.id, { type: "token", tokenId, logprobs });
     if (sequence.numCompletionTokens >= sequence.options.maxTokens) this.finish(sequence, "length");

@@ -1,5 +1,7 @@
 /** What the API layer and the command line see of the engine: plain data, and one handle. */
 
+import type { TokenTable } from "../text/token-table.js";
+
 export type AttentionMode = "wave" | "full";
 
 /** Sampling settings of one request; every field is set, defaults are applied at the API's edge. */
@@ -45,6 +47,15 @@ export interface AttentionOptions {
   retrievalBudget: number | null;
 }
 
+/** What the completion's text must be; see text/json-grammar.ts for the schemas that it can hold to. */
+export interface TextConstraint {
+  /** null: any JSON object. */
+  jsonSchema: unknown;
+  /** Text that follows the JSON. */
+  suffix: string;
+  tokens: TokenTable;
+}
+
 export interface GenerateRequest {
   requestId: string;
   promptTokens: Int32Array;
@@ -55,6 +66,8 @@ export interface GenerateRequest {
   attention: AttentionOptions;
   /** Absent: the logits stay as they are. */
   logits?: LogitOptions | undefined;
+  /** Only tokens that it lets come are drawn, and an end only where the text is whole. */
+  constraint?: TextConstraint | undefined;
   /** Asks for log-probabilities with every token, and so many alternatives; absent: none. */
   topLogprobs?: number | undefined;
   /** A request with the same prompt, submitted before: its KV cache is forked instead of being made again. */

@@ -3,6 +3,16 @@ import type { NativeAdjustments } from "../native/addon.js";
 
 const NO_TOKENS = new Int32Array(0);
 
+/** The options that leave logits as they are. */
+export const NO_RULES: LogitOptions = Object.freeze({
+  biasTokens: [],
+  biases: [],
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repeatPenalty: 1,
+  repeatLastN: 0,
+});
+
 /** The adjustments of one sequence's logits, which depend on the tokens that it has so far. */
 export class LogitRules {
   /** Tokens of the completion with their counts. */

@@ -1,4 +1,5 @@
 import type { KvLease } from "../kvcache/kv-cache.js";
+import type { TokenConstraint } from "../text/token-constraint.js";
 import type { LogitRules } from "./logit-rules.js";
 
 export interface SequenceOptions {
@@ -12,6 +13,8 @@ export interface SequenceOptions {
   retrievalBudget: number;
   /** null: the logits stay as they are. */
   rules: LogitRules | null;
+  /** What the completion's text must be; null: anything. Needs `rules`. */
+  constraint: TokenConstraint | null;
   /** Alternatives that every token's log-probabilities come with; null: no log-probabilities. */
   topLogprobs: number | null;
   /** A sequence with the same prompt that this one is forked from once that is in the KV cache. */

@@ -42,8 +42,8 @@ export class Detokenizer {
   }
 
   /** A copy; throws a RangeError on an id outside the vocabulary. */
-  tokenBytes(id: number): Uint8Array {
-    return this.bytesOf(id, false).slice();
+  tokenBytes(id: number, skipSpecial: boolean): Uint8Array {
+    return this.bytesOf(id, skipSpecial).slice();
   }
 
   private bytesOf(id: number, skipSpecial: boolean): Uint8Array {

@@ -19,7 +19,7 @@ export function createTokenizer(metadata: GgufMetadata): Tokenizer {
     endTokenIds: vocabulary.endTokenIds,
     encode: (text, options) => encoder.encode(text, options),
     decode: (ids, options) => detokenizer.decode(ids, options?.skipSpecial ?? false),
-    tokenBytes: (id) => detokenizer.tokenBytes(id),
+    tokenBytes: (id, options) => detokenizer.tokenBytes(id, options?.skipSpecial ?? false),
     stream: (options) => detokenizer.stream(options?.skipSpecial ?? false),
   };
 }

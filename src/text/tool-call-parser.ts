@@ -7,7 +7,7 @@ export type ToolCallEvent =
   | { type: "arguments"; json: string };
 
 export const CALL_OPEN = "<tool_call>";
-const CALL_CLOSE = "</tool_call>";
+export const CALL_CLOSE = "</tool_call>";
 /** The order in which models write the two fields; another order is read when the call is whole. */
 const HEAD = /^\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*(?=\S)/;
 

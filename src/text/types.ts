@@ -23,8 +23,8 @@ export interface Tokenizer {
   encode(text: string, options: { addSpecial: boolean; parseSpecial: boolean }): Int32Array;
   /** Whole-sequence decoding; invalid UTF-8 becomes U+FFFD. `skipSpecial` leaves control tokens out. */
   decode(ids: ArrayLike<number>, options?: { skipSpecial?: boolean }): string;
-  /** The bytes of one token: a part of a character, maybe. Throws a RangeError on an id outside the vocabulary. */
-  tokenBytes(id: number): Uint8Array;
+  /** The bytes of one token: a part of a character, maybe; of control tokens none with `skipSpecial`. Throws a RangeError on an id outside the vocabulary. */
+  tokenBytes(id: number, options?: { skipSpecial?: boolean }): Uint8Array;
   /** A decoder that never splits a UTF-8 character: push() returns what is complete, end() flushes. */
   stream(options?: { skipSpecial?: boolean }): DetokenizerStream;
 }

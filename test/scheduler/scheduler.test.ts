@@ -13,6 +13,7 @@ const sequence = (id: string, promptLength: number) =>
     attentionMode: null,
     retrievalBudget: 0.05,
     rules: null,
+    constraint: null,
     topLogprobs: null,
     leaderId: null,
   });

@@ -11,6 +11,7 @@ import {
   streamOptionsNeedStream,
   unsupported,
 } from "./generation-fields.js";
+import { responseFormat } from "./response-format.js";
 import { chatToolChoice, chatTools, sentToolCall } from "./tool-fields.js";
 
 const textPart = z.strictObject({
@@ -57,7 +58,6 @@ const message = z.discriminatedUnion("role", [plainMessage, assistantMessage, to
 });
 
 const isTextOnly = (value: unknown): boolean => Array.isArray(value) && value.length === 1 && value[0] === "text";
-const isTextFormat = (value: unknown): boolean => (value as { type?: unknown }).type === "text";
 
 export const chatRequest = z
   .strictObject({
@@ -79,7 +79,7 @@ export const chatRequest = z
     tool_choice: chatToolChoice.nullish(),
     functions: unsupported(isEmpty),
     function_call: unsupported(equals("none")),
-    response_format: unsupported(isTextFormat),
+    response_format: responseFormat.nullish(),
     modalities: unsupported(isTextOnly),
     audio: unsupported(),
     prediction: unsupported(),
@@ -98,6 +98,10 @@ export const chatRequest = z
   })
   .refine((body) => !(body.logprobs === true && (body.tools ?? []).length > 0), {
     path: ["logprobs"],
+    error: "it is not supported together with 'tools'",
+  })
+  .refine((body) => (body.response_format?.type ?? "text") === "text" || (body.tools ?? []).length === 0, {
+    path: ["response_format"],
     error: "it is not supported together with 'tools'",
   })
   .openapi("ChatCompletionRequest");

@@ -2,6 +2,7 @@
 
 import { z } from "@hono/zod-openapi";
 import { equals, ignored, isEmpty, isFalse, unsupported, wavekvRequest } from "./generation-fields.js";
+import { textFormat } from "./response-format.js";
 import { functionName, jsonSchema } from "./tool-fields.js";
 
 const part = z.strictObject({
@@ -48,10 +49,10 @@ const tool = z.strictObject({
   strict: unsupported(isFalse),
 });
 
-const isPlainText = (value: unknown): boolean => {
-  const { format, ...others } = value as { format?: { type?: unknown }; verbosity?: unknown };
-  return (format?.type ?? "text") === "text" && (others.verbosity ?? "medium") === "medium";
-};
+const textOptions = z.strictObject({
+  format: textFormat.nullish(),
+  verbosity: unsupported(equals("medium")),
+});
 
 export const responsesRequest = z
   .strictObject({
@@ -71,6 +72,7 @@ export const responsesRequest = z
         },
       )
       .nullish(),
+    text: textOptions.nullish(),
     metadata: z.record(z.string(), z.string()).nullish(),
     wavekv: wavekvRequest.nullish(),
 
@@ -91,9 +93,12 @@ export const responsesRequest = z
     include: unsupported(isEmpty),
     max_tool_calls: unsupported(),
     reasoning: unsupported(isEmpty),
-    text: unsupported(isPlainText),
     top_logprobs: unsupported(equals(0)),
     truncation: unsupported(equals("disabled")),
+  })
+  .refine((body) => (body.text?.format?.type ?? "text") === "text" || (body.tools ?? []).length === 0, {
+    path: ["text", "format"],
+    error: "it is not supported together with 'tools'",
   })
   .openapi("ResponsesRequest");
 
