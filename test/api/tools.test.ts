@@ -51,6 +51,22 @@ describe.skipIf(!hasBuild() || !hasModel(MODEL, "calls of functions"))(
       },
     );
 
+    it("holds the arguments of a forced call to the function's schema, however it is drawn", async () => {
+      const body = { ...greedy, tools, tool_choice: forced, temperature: 2, seed: 3, n: 3, max_tokens: 120 };
+      const { choices } = await client.chat.completions.create(body);
+      let numWhole = 0;
+      for (const { message, finish_reason } of choices) {
+        if (finish_reason !== "tool_calls") continue;
+        numWhole += 1;
+        const call = message.tool_calls?.[0] as OpenAI.ChatCompletionMessageFunctionToolCall;
+        const { city, unit, ...others } = JSON.parse(call.function.arguments);
+        expect(typeof city).toBe("string");
+        expect([undefined, "celsius", "fahrenheit"]).toContain(unit);
+        expect(others).toEqual({});
+      }
+      expect(numWhole).toBeGreaterThan(0);
+    });
+
     it("takes a call and its result back, and leaves tools out where they are not to be called", async () => {
       const called = await client.chat.completions.create({ ...greedy, tools, tool_choice: forced });
       const message = called.choices[0]?.message as OpenAI.ChatCompletionMessage;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { chatRequest } from "../../../src/api/schemas/chat-request.js";
 import { completionRequest } from "../../../src/api/schemas/completion-request.js";
+import { messagesRequest } from "../../../src/api/schemas/messages-request.js";
 import { detokenizeRequest, tokenizeRequest } from "../../../src/api/schemas/tokenize-request.js";
 import { parseWith } from "../../../src/api/validation.js";
 import { CallerError } from "../../../src/errors.js";
@@ -164,6 +165,52 @@ describe("a completion request", () => {
     // Of nested lists any element may be named.
     const named = paramOf(completionRequest, { ...text, ...fields });
     expect(["prompt.0", "prompt.1"].includes(named ?? "") && param === "prompt" ? "prompt" : named).toBe(param);
+  });
+});
+
+const MESSAGES: [object, string][] = [
+  [{ max_tokens: undefined }, "max_tokens"],
+  [{ max_tokens: 0 }, "max_tokens"],
+  [{ messages: [] }, "messages"],
+  [{ messages: [{ role: "system", content: "x" }] }, "messages.0.role"],
+  [{ messages: [{ role: "user", content: 5 }] }, "messages.0.content"],
+  [{ messages: [{ role: "user", content: [{ type: "document" }] }] }, "messages.0.content.0.type"],
+  [{ messages: [{ role: "user", content: [{ type: "text" }] }] }, "messages.0.content.0.text"],
+  [
+    { messages: [{ role: "assistant", content: [{ type: "tool_use", id: "1", name: "f" }] }] },
+    "messages.0.content.0.input",
+  ],
+  [{ system: 5 }, "system"],
+  [{ system: [{ type: "image" }] }, "system.0.type"],
+  [{ temperature: 3 }, "temperature"],
+  [{ top_k: -1 }, "top_k"],
+  [{ stop_sequences: "x" }, "stop_sequences"],
+  [{ stop_sequences: [""] }, "stop_sequences.0"],
+  [{ stream: "yes" }, "stream"],
+  [{ thinking: { type: "enabled", budget_tokens: 1024 } }, "thinking"],
+  [{ tools: [{ name: "f" }] }, "tools.0.input_schema"],
+  [{ tools: [{ type: "bash_20250124", name: "bash", input_schema: {} }] }, "tools.0.type"],
+  [{ tool_choice: "auto" }, "tool_choice"],
+  [{ tool_choice: { type: "tool" } }, "tool_choice.name"],
+  [{ mcp_servers: [{ url: "x" }] }, "mcp_servers"],
+  [{ stop: "x" }, "stop"],
+];
+
+describe("a Messages request", () => {
+  it.each(MESSAGES)("with %j is refused at %s", (fields, param) => {
+    expect(paramOf(messagesRequest, { ...chat, max_tokens: 5, ...fields })).toBe(param);
+  });
+
+  it("is accepted with what clients commonly send", () => {
+    const fields = {
+      metadata: { user_id: "u" },
+      service_tier: "auto",
+      thinking: { type: "disabled" },
+      tools: [],
+      stream: true,
+    };
+    const system = [{ type: "text", text: "s", cache_control: { type: "ephemeral" } }];
+    expect(() => parseWith(messagesRequest, { ...chat, max_tokens: 5, system, ...fields })).not.toThrow();
   });
 });
 
