@@ -38,6 +38,7 @@ describe("mergedEvents", () => {
     const waiting = new Promise<void>((resolve) => {
       release = resolve;
     });
+    // biome-ignore lint/correctness/useYield: it never gets that far
     async function* stuck(): AsyncGenerator<string, void> {
       await waiting;
       throw new Error("cancelled");
