@@ -127,7 +127,7 @@ describe("engine with SmolLM2-135M", { timeout: 180_000 }, () => {
     // Four run at once: of the others, two find no place while the prompt is in the cache, and prefill by themselves.
     expect(engine.engine.stats().promptTokensTotal - before).toBe(3 * 700);
     expect(engine.finished("choice-1").cachedTokens).toBe(700);
-    for (let i = 0; i < 6; i++) expect(engine.tokens(`choice-${i}`)).toEqual(run(`alone-${i}`, tokens, sampled(i)));
+    for (let i = 0; i < 6; i++) expect(engine.tokens(`choice-${i}`)).toEqual(run(`single-${i}`, tokens, sampled(i)));
     expect(engine.engine.stats().kvBytesUsed).toBe(0);
   });
 
@@ -255,7 +255,7 @@ describe("prefix cache", { timeout: 180_000 }, () => {
     // Segments hold their tokens in another order than the tail does, so sums round otherwise than in the first run; from then on all is equal.
     expect(engine.tokens("once more")).toEqual(engine.tokens("again"));
     expect(engine.finished("again").report.segments).toBe(3);
-    expect(engine.events.get("again")?.[0]).toEqual({ type: "progress", processed: 900, total: 900, cached: 768 });
+    expect(engine.events.get("again")?.[0]).toMatchObject({ type: "progress", processed: 900, total: 900, cached: 768 });
     // What decoding adds to a sequence is known as well: 12 tokens complete the fourth segment here.
     run("long", prompt.subarray(0, 1082));
     const grown = Int32Array.from([...prompt.subarray(0, 1082), ...engine.tokens("long"), 5, 6, 7]);
