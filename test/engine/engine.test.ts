@@ -255,7 +255,12 @@ describe("prefix cache", { timeout: 180_000 }, () => {
     // Segments hold their tokens in another order than the tail does, so sums round otherwise than in the first run; from then on all is equal.
     expect(engine.tokens("once more")).toEqual(engine.tokens("again"));
     expect(engine.finished("again").report.segments).toBe(3);
-    expect(engine.events.get("again")?.[0]).toMatchObject({ type: "progress", processed: 900, total: 900, cached: 768 });
+    expect(engine.events.get("again")?.[0]).toMatchObject({
+      type: "progress",
+      processed: 900,
+      total: 900,
+      cached: 768,
+    });
     // What decoding adds to a sequence is known as well: 12 tokens complete the fourth segment here.
     run("long", prompt.subarray(0, 1082));
     const grown = Int32Array.from([...prompt.subarray(0, 1082), ...engine.tokens("long"), 5, 6, 7]);
