@@ -48,6 +48,7 @@ const hardware = describeHardware();
 const numThreads = settings.threads ?? hardware.numCpus;
 const decoded = settings.rounds * settings.tokens;
 const trainedContext = Number(metadata.get(`${metadata.get("general.architecture")}.context_length`));
+/** @type {import("./lib/decode-report.mjs").StageResult[]} */
 const results = [];
 /** @type {{ wavekv: Record<string, any>, reference: Record<string, any> } | undefined} */
 let engines;
