@@ -76,11 +76,20 @@ export class WorkerProcess {
   /** @param {{ op: string } & Record<string, any>} request @returns {Promise<any>} */
   async call(request) {
     this.child.stdin.write(`${JSON.stringify(request)}\n`);
-    const { value, done } = await this.lines.next();
-    if (done) throw new Error(`the worker ended during ${request.op} (status ${this.child.exitCode})`);
+    const value = await this.nextAnswer(request.op);
     const answer = JSON.parse(value);
     if (answer.error) throw new Error(`${request.op}: ${answer.error}`);
     return answer;
+  }
+
+  /** What a library prints on stdout goes to stderr. @param {string} op @returns {Promise<string>} */
+  async nextAnswer(op) {
+    for (;;) {
+      const { value, done } = await this.lines.next();
+      if (done) throw new Error(`the worker ended during ${op} (status ${this.child.exitCode})`);
+      if (value.startsWith("{")) return value;
+      process.stderr.write(`${value}\n`);
+    }
   }
 
   async close() {

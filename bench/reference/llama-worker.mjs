@@ -44,11 +44,16 @@ async function evaluateAll(tokens, markTokens) {
   return logitsIndex;
 }
 
-/** @param {string} modelPath @param {number} factor */
+/**
+ * The factor is passed as a double just off a whole number, since the package takes whole numbers for integers, which
+ * llama.cpp ignores here; in its float32 it is the factor.
+ *
+ * @param {string} modelPath @param {number} factor
+ */
 function ropeOverrides(modelPath, factor) {
   if (factor === 1) return undefined;
   const architecture = String(readGgufMetadata(modelPath).get("general.architecture"));
-  return { [architecture]: { rope: { scaling: { type: "linear", factor } } } };
+  return { [architecture]: { rope: { scaling: { type: "linear", factor: factor * (1 + 2 ** -40) } } } };
 }
 
 /** @param {number} logitsIndex @returns {Promise<Float32Array>} [vocabSize] */
