@@ -15,6 +15,7 @@ export class HttpServer {
     this.child = child;
     this.url = `http://127.0.0.1:${port}`;
     this.exited = once(child, "exit");
+    this.model = "";
   }
 
   /** Resolves when GET /health answers 200. @param {string} name @param {string} file @param {string[]} args */
@@ -34,7 +35,11 @@ export class HttpServer {
       const ready = await fetch(`${server.url}/health`)
         .then(({ status }) => status === 200)
         .catch(() => false);
-      if (ready) return server;
+      if (ready) {
+        const models = /** @type {any} */ (await (await fetch(`${server.url}/v1/models`)).json());
+        server.model = models.data[0].id;
+        return server;
+      }
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
@@ -45,7 +50,7 @@ export class HttpServer {
    * @param {string} prompt @param {number} maxTokens
    */
   async complete(prompt, maxTokens) {
-    const body = JSON.stringify({ model: "default", prompt, max_tokens: maxTokens, temperature: 0, stream: true });
+    const body = JSON.stringify({ model: this.model, prompt, max_tokens: maxTokens, temperature: 0, stream: true });
     const headers = { "content-type": "application/json" };
     const response = await fetch(`${this.url}/v1/completions`, { method: "POST", headers, body });
     if (!response.ok || !response.body) throw new Error(`${this.name}: ${response.status} ${await response.text()}`);
