@@ -10,6 +10,7 @@ import { budgetTable, variantTable } from "./fidelity/report.mjs";
 import { BUDGETS, PROMPTS, VARIANTS } from "./fidelity/settings.mjs";
 import { POSITIONS, Subject } from "./fidelity/subject.mjs";
 import { describeHardware } from "./lib/hardware.mjs";
+import { revision } from "./lib/revision.mjs";
 
 const HELP = `npm run bench:fidelity -- [options]
   --model NAME     ${Object.keys(PROMPTS).join(" or ")} (default: both, one after the other)
@@ -88,6 +89,7 @@ async function measureModel(name) {
   const date = new Date().toISOString().slice(0, 10);
   const record = {
     date,
+    revision: revision(),
     model: name,
     hardware: describeHardware(),
     defaults: DEFAULTS,

@@ -3,10 +3,10 @@
 /**
  * What measurements run the engine with: one sequence, nothing from earlier requests, every setting left to the engine.
  *
- * @param {{ modelPath: string, numThreads: number, contextTokens: number }} model
+ * @param {{ modelPath: string, numThreads: number, contextTokens: number, ropeScale?: number }} model
  * @returns {import("../../dist/engine/options.js").EngineOptions}
  */
-export function engineOptions({ modelPath, numThreads, contextTokens }) {
+export function engineOptions({ modelPath, numThreads, contextTokens, ropeScale = 1 }) {
   return {
     modelPath,
     numThreads,
@@ -14,8 +14,8 @@ export function engineOptions({ modelPath, numThreads, contextTokens }) {
     maxParallel: 1,
     reusePrefixes: false,
     simd: "auto",
-    ropeScaling: null,
-    ropeScale: null,
+    ropeScaling: ropeScale === 1 ? null : "linear",
+    ropeScale: ropeScale === 1 ? null : ropeScale,
     kvMemoryBytes: null,
     attention: "full",
     retrievalBudget: null,

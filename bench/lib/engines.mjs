@@ -1,7 +1,12 @@
 // @ts-check
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { installReference } from "../reference/install.mjs";
 import { WorkerProcess } from "./worker-process.mjs";
+
+/** Of the package that carries llama.cpp. @type {string} */
+export const REFERENCE_VERSION = JSON.parse(readFileSync(new URL("../reference/package.json", import.meta.url), "utf8"))
+  .dependencies["node-llama-cpp"];
 
 /** @returns {WorkerProcess} wavekv in a process of its own */
 export function startWavekv() {

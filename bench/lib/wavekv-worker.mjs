@@ -11,26 +11,44 @@ const GREEDY = { temperature: 0, topP: 1, topK: 0, minP: 0 };
 
 /** @type {import("../../dist/engine/load.js").LoadedModel} */
 let model;
-/** @type {import("../../dist/kvcache/kv-cache.js").KvLease | null} */
-let lease = null;
-let contextTokens = 0;
+/** @typedef {import("../../dist/kvcache/kv-cache.js").KvLease} KvLease */
 
-/** @param {number[]} tokens @param {{ decode: boolean, wave: boolean, wantsLogits: boolean }} entry */
-function step(tokens, entry) {
-  if (!lease) throw new Error("reset first");
-  const { sequence } = lease;
+/** @type {KvLease | null} */
+let lease = null;
+/** What decodes from the prompt, by kind of attention; the prompt's segments are shared. @type {Record<string, KvLease>} */
+let forks = {};
+let contextTokens = 0;
+let indexBuildMs = 0;
+
+/** @param {KvLease | null | undefined} of @param {number[]} tokens @param {{ decode: boolean, wave: boolean, wantsLogits: boolean }} entry */
+function step(of, tokens, entry) {
+  if (!of) throw new Error("reset first");
+  const { sequence } = of;
   const { retrievalBudget } = model.wave;
   const ids = Int32Array.from(tokens);
   model.runner.run([{ sequence, tokens: ids, retrievalBudget, ...entry }]);
-  model.kvCache.append(lease, ids);
+  const start = performance.now();
+  model.kvCache.append(of, ids);
+  indexBuildMs += performance.now() - start;
 }
 
-/** @param {number[]} tokens */
-function prefill(tokens) {
+/** @param {number[]} tokens @param {number} [markTokens] @returns {number | null} when so many were done, in ms */
+function prefill(tokens, markTokens) {
+  let mark = null;
   for (let at = 0; at < tokens.length; at += PREFILL_CHUNK_TOKENS) {
+    if (at === markTokens) mark = performance.now();
     const chunk = tokens.slice(at, at + PREFILL_CHUNK_TOKENS);
-    step(chunk, { decode: false, wave: false, wantsLogits: at + chunk.length === tokens.length });
+    step(lease, chunk, { decode: false, wave: false, wantsLogits: at + chunk.length === tokens.length });
   }
+  return mark;
+}
+
+function dropForks() {
+  for (const fork of Object.values(forks)) {
+    for (const slot of fork.slots.slice(lease?.slots.length)) model.kvCache.controlPlane.releaseSegment(slot);
+    fork.sequence.dispose();
+  }
+  forks = {};
 }
 
 function topToken() {
@@ -38,42 +56,61 @@ function topToken() {
 }
 
 await serveJsonLines({
-  load({ modelPath, numThreads, ...options }) {
+  load({ modelPath, numThreads, ropeScale, ...options }) {
     contextTokens = options.contextTokens;
-    model = loadModel(engineOptions({ modelPath, numThreads, contextTokens }));
+    // One for the prompt and two for its forks, which may complete segments of their own.
+    model = loadModel({ ...engineOptions({ modelPath, numThreads, contextTokens, ropeScale }), maxParallel: 3 });
     return { ...model.info, wave: model.wave, usableContext: model.modelInfo.usableContext };
   },
 
   reset() {
+    dropForks();
     if (lease) model.kvCache.release(lease);
     lease = model.kvCache.tryLease(contextTokens);
     if (!lease) throw new Error(`no room for a sequence of ${contextTokens} tokens`);
     return {};
   },
 
-  prefill({ tokens }) {
+  prefill({ tokens, markTokens }) {
+    indexBuildMs = 0;
     const start = performance.now();
-    prefill(tokens);
-    return { ms: performance.now() - start, topToken: topToken() };
+    const mark = prefill(tokens, markTokens);
+    const ms = performance.now() - start;
+    return { ms, markMs: mark === null ? null : mark - start, indexBuildMs, topToken: topToken() };
+  },
+
+  fork() {
+    dropForks();
+    const prompt = lease;
+    if (!prompt) throw new Error("reset first");
+    for (const attention of ["full", "wave"]) {
+      forks[attention] = { ...prompt, sequence: prompt.sequence.fork(), slots: [...prompt.slots] };
+    }
+    return {};
   },
 
   decode({ tokens, attention }) {
     const ms = [];
     const topTokens = [];
+    const before = { ...model.runner.phaseMs };
     for (const token of tokens) {
       const start = performance.now();
-      step([token], { decode: true, wave: attention === "wave", wantsLogits: true });
+      step(forks[attention], [token], { decode: true, wave: attention === "wave", wantsLogits: true });
       ms.push(performance.now() - start);
       topTokens.push(topToken());
     }
-    return { ms, topTokens };
+    const phaseMs = Object.entries(model.runner.phaseMs).map(([phase, total]) => [
+      phase,
+      total - (Reflect.get(before, phase) ?? 0),
+    ]);
+    return { ms, topTokens, phaseMs: Object.fromEntries(phaseMs) };
   },
 
   logits({ tokens, numPrefill, outPath }) {
     const out = openSync(outPath, "w");
     prefill(tokens.slice(0, numPrefill));
     for (const token of tokens.slice(numPrefill)) {
-      step([token], { decode: true, wave: false, wantsLogits: true });
+      step(lease, [token], { decode: true, wave: false, wantsLogits: true });
       writeSync(out, model.native.logits(0));
     }
     closeSync(out);

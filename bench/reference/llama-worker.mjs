@@ -1,8 +1,9 @@
 // llama.cpp behind the protocol of lib/json-lines.mjs. It uses the package's bindings below its evaluation queue, so that a
 // timed token is one llama_decode and nothing of JavaScript but the call. One libuv thread (see startReference): the
 // library makes its compute threads from the calling one, which then stays the same.
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { getLlama } from "node-llama-cpp";
+import { readGgufMetadata } from "../../dist/model/gguf-metadata.js";
 import { serveJsonLines } from "../lib/json-lines.mjs";
 
 /** Tokens of one llama_decode in prefill: llama.cpp's default micro batch. */
@@ -31,13 +32,28 @@ async function evaluate(tokens) {
   return logitsIndex;
 }
 
-/** @param {number[]} tokens @returns {Promise<number>} index of the last token's logits */
-async function evaluateAll(tokens) {
+let mark = 0;
+
+/** @param {number[]} tokens @param {number} [markTokens] @returns {Promise<number>} index of the last token's logits */
+async function evaluateAll(tokens, markTokens) {
   let logitsIndex = -1;
   for (let at = 0; at < tokens.length; at += BATCH_TOKENS) {
+    if (at === markTokens) mark = performance.now();
     logitsIndex = await evaluate(tokens.slice(at, at + BATCH_TOKENS));
   }
   return logitsIndex;
+}
+
+/**
+ * The factor is passed as a double just off a whole number, since the package takes whole numbers for integers, which
+ * llama.cpp ignores here; in its float32 it is the factor.
+ *
+ * @param {string} modelPath @param {number} factor
+ */
+function ropeOverrides(modelPath, factor) {
+  if (factor === 1) return undefined;
+  const architecture = String(readGgufMetadata(modelPath).get("general.architecture"));
+  return { [architecture]: { rope: { scaling: { type: "linear", factor: factor * (1 + 2 ** -40) } } } };
 }
 
 /** @param {number} logitsIndex @returns {Promise<Float32Array>} [vocabSize] */
@@ -50,9 +66,9 @@ async function readLogits(logitsIndex) {
 }
 
 await serveJsonLines({
-  async load({ modelPath, numThreads, contextTokens }) {
+  async load({ modelPath, numThreads, contextTokens, ropeScale = 1 }) {
     const llama = await getLlama({ build: "never", skipDownload: true, gpu: false, logLevel: "error" });
-    const model = await llama.loadModel({ modelPath });
+    const model = await llama.loadModel({ modelPath, metadataOverrides: ropeOverrides(modelPath, ropeScale) });
     const made = await model.createContext({
       contextSize: contextTokens,
       batchSize: BATCH_TOKENS,
@@ -78,11 +94,25 @@ await serveJsonLines({
     return {};
   },
 
-  async prefill({ tokens }) {
+  async prefill({ tokens, markTokens, statePath }) {
+    if (statePath && existsSync(`${statePath}.json`)) {
+      await context.loadSequenceStateFromFile(statePath, SEQUENCE, tokens.length);
+      numTokens = tokens.length;
+      return JSON.parse(readFileSync(`${statePath}.json`, "utf8"));
+    }
     const start = performance.now();
-    const logitsIndex = await evaluateAll(tokens);
+    const logitsIndex = await evaluateAll(tokens, markTokens);
     const ms = performance.now() - start;
-    return { ms, topToken: await context.sampleToken(logitsIndex, greedy) };
+    const answer = {
+      ms,
+      markMs: markTokens && markTokens < tokens.length ? mark - start : null,
+      topToken: await context.sampleToken(logitsIndex, greedy),
+    };
+    if (statePath) {
+      await context.saveSequenceStateToFile(statePath, SEQUENCE, Uint32Array.from(tokens));
+      writeFileSync(`${statePath}.json`, JSON.stringify({ ...answer, date: new Date().toISOString().slice(0, 10) }));
+    }
+    return answer;
   },
 
   async decode({ tokens, attention }) {
