@@ -57,13 +57,14 @@ async function measureModel(name) {
     });
     measured.push({ ...prompt, hash: subject.hash, full: subject.fullNeedles });
     const byBudget = subject.measure({ ...settings, minClusters: 1 }, BUDGETS, true);
-    const atDefaults = subject.measure(settings, [DEFAULTS.retrievalBudget], true);
+    const atDefaults = subject.measure(settings, [settings.retrievalBudget ?? DEFAULTS.retrievalBudget], true);
     for (const result of [...byBudget, ...atDefaults.map((one) => ({ ...one, withFloor: true }))]) {
       budgets.push(result);
       say(`${name}, ${prompt.text}: budget ${result.budget}, KL ${result.kl.toPrecision(3)}, needles ${found(result)}`);
     }
     for (const variant of variants) {
-      for (const result of subject.measure(variant.settings, [DEFAULTS.retrievalBudget], true)) {
+      const { retrievalBudget = DEFAULTS.retrievalBudget } = variant.settings;
+      for (const result of subject.measure(variant.settings, [retrievalBudget], true)) {
         variant.results.push(result);
         say(`${name}, ${prompt.text}: ${variant.name}, KL ${result.kl.toPrecision(3)}, needles ${found(result)}`);
       }

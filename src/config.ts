@@ -38,6 +38,7 @@ function option<Value>(
 }
 
 type LogLevel = "auto" | "silent" | "error" | "warn" | "info" | "debug";
+type KvType = "f16" | "q8";
 type SimdLevel = "auto" | "avx512" | "avx2" | "portable";
 const none = null as number | null;
 
@@ -63,6 +64,7 @@ export const OPTIONS = Object.freeze({
   retrievalBudget: option(ALL, "--retrieval-budget <share>", "RETRIEVAL_BUDGET", none, parse.orNull(parse.decimal(0, 1)), "share of clusters attended exactly, 0 to 1", "the engine's"),
   estimationBudget: option(ALL, "--estimation-budget <share>", "ESTIMATION_BUDGET", none, parse.orNull(parse.decimal(0, 1)), "share of clusters estimated from their centroids, 0 to 1", "the engine's"),
   localWindow: option(ALL, "--local-window <tokens>", "LOCAL_WINDOW", none, parse.orNull(parse.integer(1, 65_536)), "latest tokens that are always attended exactly", "the engine's"),
+  kvType: option(ALL, "--kv-type <type>", "KV_TYPE", none as KvType | null, parse.orNull(parse.choice<KvType>("q8", "f16")), "how segments keep keys and values: q8 or f16", "q8"),
   segmentTokens: option(ALL, "--segment-tokens <tokens>", "SEGMENT_TOKENS", none, parse.orNull(parse.integer(128, 32_768)), "tokens of one segment of the wave index", "the engine's"),
   prefixCache: option(ALL, "--prefix-cache <on|off>", "PREFIX_CACHE", "on" as "on" | "off", parse.choice<"on" | "off">("on", "off"), "reuse the segments of earlier prompts that begin alike, while --kv-memory has room"),
   blockCache: option(ALL, "--block-cache <MiB>", "BLOCK_CACHE", 0, parse.integer(0, 1_048_576), "MiB of block cache in the fast tier; 0 keeps everything there"),

@@ -54,6 +54,8 @@ describe("the configuration table", () => {
     ["retrievalBudget", "NaN", "--retrieval-budget"],
     ["attention", "sparse", "--attention"],
     ["simd", "sse2", "--simd"],
+    ["kvType", "int4", "--kv-type"],
+    ["kvType", "Q8", "--kv-type"],
     ["blockCache", "-1", "--block-cache"],
     ["kvMemory", "4 apples", "--kv-memory"],
     ["kvMemory", "1000", "--kv-memory"],
@@ -62,6 +64,12 @@ describe("the configuration table", () => {
     expect(() => load({ [key]: value })).toThrow(ConfigError);
     expect(() => load({ [key]: value })).toThrow(flag);
     expect(() => load({ [key]: value })).toThrow(JSON.stringify(value));
+  });
+
+  it("leaves the kind of keys and values to the engine unless it is named", () => {
+    expect(load({}).kvType).toBeNull();
+    expect(load({ kvType: "f16" }).kvType).toBe("f16");
+    expect(load({}, { WAVEKV_KV_TYPE: "q8" }).kvType).toBe("q8");
   });
 
   it.each([

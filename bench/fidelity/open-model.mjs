@@ -24,6 +24,7 @@ export function openModel(path, { contextTokens, maxParallel }, wave) {
       estimationBudget: null,
       localWindow: null,
       segmentTokens: null,
+      kvType: null,
       blockCacheMiB: 0,
       reusePrefixes: false,
     },

@@ -3,7 +3,7 @@
 
 /** @typedef {import("./subject.mjs").Settings} Settings */
 
-/** Prompt lengths leave a tail of 512 tokens with segments of 1,024. @type {Record<string, { text: string, promptTokens: number }[]>} */
+/** Prompt lengths leave a tail of 512 tokens with segments of 512, 1,024 or 2,048. @type {Record<string, { text: string, promptTokens: number }[]>} */
 export const PROMPTS = {
   "smollm2-135m": [
     { text: "prose", promptTokens: 7680 },
@@ -28,21 +28,27 @@ export const VARIANTS = [
   { name: "ranked by the centroids' softmax", settings: { ranking: "centroid" } },
   { name: "every other cluster estimated", settings: { estimationBudget: 1 } },
   { name: "no estimation zone", settings: { estimationBudget: 0 } },
-  { name: "floor of 16 clusters", settings: { minClusters: 16 } },
-  { name: "floor of 32 clusters", settings: { minClusters: 32 } },
-  { name: "floor of 96 clusters", settings: { minClusters: 96 } },
+  { name: "floor of 48 clusters", settings: { minClusters: 48 } },
+  { name: "floor of 144 clusters", settings: { minClusters: 144 } },
+  { name: "keys and values in f16", settings: { kvType: "f16" } },
   { name: "query metric, half strength", settings: { queryMetric: 0.5 } },
   { name: "query metric, full strength", settings: { queryMetric: 1 } },
   { name: "Euclidean clusters", settings: { sphericalClusters: false } },
   { name: "3 iterations", settings: { clusterIterations: 3 } },
   { name: "10 iterations", settings: { clusterIterations: 10 } },
-  { name: "8 tokens a cluster", settings: { tokensPerCluster: 8 } },
-  { name: "segments of 512 tokens", settings: { segmentTokens: 512 } },
+  { name: "16 tokens a cluster, floor of 48", settings: { tokensPerCluster: 16, minClusters: 48 } },
+  { name: "segments of 1,024 tokens", settings: { segmentTokens: 1024 } },
   { name: "segments of 2,048 tokens", settings: { segmentTokens: 2048 } },
-  { name: "segments of 4,096 tokens", settings: { segmentTokens: 4096 } },
   { name: "local window of 1,024 tokens", settings: { localWindow: 1024 } },
   {
     name: "as published (RetroInfer's read rules)",
-    settings: { varianceTerm: 0, ranking: "centroid", minClusters: 1, clusterIterations: 10 },
+    settings: {
+      varianceTerm: 0,
+      ranking: "centroid",
+      minClusters: 1,
+      retrievalBudget: 0.018,
+      tokensPerCluster: 16,
+      clusterIterations: 10,
+    },
   },
 ];

@@ -37,7 +37,7 @@ export class Subject {
       throw new Error(`the text "${text}" has only ${tokens.length} tokens`);
     this.tokens = tokens.slice(0, promptTokens + POSITIONS);
     this.hash = hashTokens(this.tokens);
-    const { model, lease } = this.#use({ queryMetric: 0.5 }, (opened, emptyLease) => {
+    const { model, lease } = this.#use({ queryMetric: 0.5, kvType: "f16" }, (opened, emptyLease) => {
       this.chunks = dumpTokens(
         emptyLease,
         prefill(opened, emptyLease, this.tokens.subarray(0, promptTokens), onProgress),

@@ -22,6 +22,7 @@ export function engineOptions({ modelPath, numThreads, contextTokens, ropeScale 
     estimationBudget: null,
     localWindow: null,
     segmentTokens: null,
+    kvType: null,
     blockCacheMiB: 0,
   };
 }

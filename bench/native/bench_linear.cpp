@@ -1,18 +1,19 @@
 // Speed of the linear layers: GB/s of packed weights for 1 token, GOP/s (2 x multiply-adds) for more, every format.
 //   bench_linear [threads] [rows] [cols] [level: portable | avx2 | avx512]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "bench_support.h"
 #include "huge_buffer.h"
 #include "kernels.h"
 #include "linear.h"
 #include "linear_kernels.h"
 
 using namespace wavekv;
+using namespace wavekv_bench;
 
 namespace {
 
@@ -33,9 +34,9 @@ double seconds(Body&& body) {
   body();
   double times[kRounds];
   for (double& time : times) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = wall_seconds();
     body();
-    time = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    time = wall_seconds() - start;
   }
   return *std::min_element(times, times + kRounds);
 }
@@ -43,27 +44,8 @@ double seconds(Body&& body) {
 double read_bandwidth(ThreadPool& pool) {
   HugeBuffer memory(kStreamBytes);
   memset(memory.data(), 1, static_cast<size_t>(kStreamBytes));
-  volatile uint64_t sink = 0;
-  const int64_t words = kStreamBytes / 8 / pool.num_threads();
-  const double time = seconds([&] {
-    pool.run([&](int thread_index) {
-      const uint64_t* p = memory.as<uint64_t>() + thread_index * words;
-      uint64_t sums[8] = {};
-      for (int64_t i = 0; i + 8 <= words; i += 8) {
-        for (int j = 0; j < 8; ++j) sums[j] += p[i + j];
-      }
-      sink = sink + sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
-    });
-  });
+  const double time = seconds([&] { read_all(memory, pool); });
   return static_cast<double>(kStreamBytes) / time / 1e9;
-}
-
-/// The file's bytes do not matter for speed, but NaN scales would: 0x11 everywhere is an ordinary number in f16.
-std::shared_ptr<PackedMatrix> matrix(GgmlType type, int64_t rows, int64_t cols, ThreadPool& pool) {
-  const GgmlTypeInfo& info = *ggml_type_info(static_cast<uint32_t>(type));
-  HugeBuffer data(rows * cols / info.block_values * info.block_bytes);
-  memset(data.data(), 0x11, static_cast<size_t>(data.size_bytes()));
-  return pack_matrix(type, data.data(), rows, cols, pool);
 }
 
 double run(const PackedMatrix& w, int64_t tokens, const Kernels& kernels, ThreadPool& pool) {
@@ -98,9 +80,9 @@ int main(int argc, char** argv) {
               static_cast<long long>(cols));
   std::printf("%-5s %10s %8s %8s %8s %8s %8s\n", "type", "GB/s", "2", "4", "8", "16", "256");
   for (const BenchType& type : kTypes) {
-    const auto small = matrix(type.type, rows, cols, pool);
+    const auto small = weight_matrix(type.type, rows, cols, pool);
     const int64_t tall_rows = kStreamBytes * rows / packed_bytes(*small);
-    const auto tall = matrix(type.type, tall_rows, cols, pool);
+    const auto tall = weight_matrix(type.type, tall_rows, cols, pool);
     std::printf("%-5s %10.1f", type.name, static_cast<double>(packed_bytes(*tall)) / run(*tall, 1, kernels, pool) / 1e9);
     for (const int64_t tokens : {2, 4, 8, 16, 256}) {
       const double operations = 2.0 * static_cast<double>(rows * cols * tokens);

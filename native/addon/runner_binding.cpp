@@ -18,6 +18,13 @@ Ranking read_ranking(const Napi::CallbackInfo& info, const Napi::Object& o) {
   wrong_type(info, "ranking", "\"error\", \"mass\" or \"centroid\"");
 }
 
+KvType read_kv_type(const Napi::CallbackInfo& info, const Napi::Object& o) {
+  const std::string name = string_field(info, o, "kvType");
+  if (name == "f16") return KvType::kF16;
+  if (name == "q8") return KvType::kQ8;
+  wrong_type(info, "kvType", "\"f16\" or \"q8\"");
+}
+
 WaveOptions read_wave_options(const Napi::CallbackInfo& info, const Napi::Object& o) {
   WaveOptions options;
   options.estimation_budget = number_field(info, o, "estimationBudget");
@@ -38,6 +45,7 @@ RunnerOptions read_options(const Napi::CallbackInfo& info, const Napi::Object& o
   options.index.clustering.tokens_per_cluster = static_cast<int32_t>(integer_field(info, o, "tokensPerCluster"));
   options.index.clustering.max_cluster_size = static_cast<int32_t>(integer_field(info, o, "maxClusterSize"));
   options.wave = read_wave_options(info, o);
+  options.kv_type = read_kv_type(info, o);
   options.max_batch_tokens = integer_field(info, o, "maxBatchTokens");
   options.block_cache_blocks = integer_field(info, o, "blockCacheBlocks");
   return options;
@@ -101,6 +109,7 @@ Napi::Function RunnerBinding::define(Napi::Env env) {
        InstanceMethod<&RunnerBinding::logits>("logits"), InstanceMethod<&RunnerBinding::sample>("sample"),
        InstanceMethod<&RunnerBinding::logprobs>("logprobs"),
        InstanceMethod<&RunnerBinding::build_segment>("buildSegment"), InstanceMethod<&RunnerBinding::admit>("admit"),
+       InstanceMethod<&RunnerBinding::phase_times>("phaseTimes"),
        InstanceMethod<&RunnerBinding::close>("close")});
 }
 
@@ -125,8 +134,16 @@ Napi::Value RunnerBinding::geometry(const Napi::CallbackInfo& info) {
   number("maxClusters", geometry.max_clusters);
   number("tailCapacity", geometry.tail_capacity);
   number("segmentTokens", geometry.index.segment_tokens);
+  number("recordBytes", geometry.record_bytes());
   number("segmentBytes", segment_bytes(geometry));
   number("sequenceBytes", sequence_bytes(geometry));
+  return result;
+}
+
+Napi::Value RunnerBinding::phase_times(const Napi::CallbackInfo& info) {
+  const PhaseClock& clock = runner().clock();
+  Napi::Object result = Napi::Object::New(info.Env());
+  for (int phase = 0; phase < kNumPhases; ++phase) result.Set(kPhaseNames[phase], clock.milliseconds(phase));
   return result;
 }
 

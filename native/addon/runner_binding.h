@@ -29,6 +29,7 @@ class RunnerBinding : public Napi::ObjectWrap<RunnerBinding> {
   Napi::Value logprobs(const Napi::CallbackInfo& info);
   Napi::Value build_segment(const Napi::CallbackInfo& info);
   void admit(const Napi::CallbackInfo& info);
+  Napi::Value phase_times(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::unique_ptr<Runner> runner_;

@@ -6,14 +6,14 @@
 
 namespace wavekv {
 
-void BlockCache::fill(int64_t block, const uint16_t* keys, const uint16_t* values, int64_t num_tokens) {
-  if (block < 0 || block >= num_blocks_ || num_tokens < 1 || num_tokens > kBlockTokens) {
+void BlockCache::fill(int64_t block, const KvRange& records) {
+  if (block < 0 || block >= num_blocks_ || records.num_tokens < 1 || records.num_tokens > kBlockTokens) {
     throw std::runtime_error("block " + std::to_string(block) + " of " + std::to_string(num_blocks_) +
-                             " cannot take " + std::to_string(num_tokens) + " vectors");
+                             " cannot take " + std::to_string(records.num_tokens) + " tokens");
   }
-  uint16_t* target = buffer_.as<uint16_t>() + block * block_values();
-  memcpy(target, keys, static_cast<size_t>(num_tokens * head_dim_) * 2);
-  memcpy(target + kBlockTokens * head_dim_, values, static_cast<size_t>(num_tokens * head_dim_) * 2);
+  memcpy(buffer_.as<uint8_t>() + block * kBlockTokens * records.stride, records.keys,
+         static_cast<size_t>(records.num_tokens * records.stride));
+  centres_[static_cast<size_t>(block)] = records.centre;
 }
 
 }  // namespace wavekv

@@ -1,5 +1,7 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "control_plane_regions.h"
 #include "huge_buffer.h"
@@ -8,26 +10,27 @@
 
 namespace wavekv {
 
-/// The fast tier's copies of hot clusters: blocks of 8 keys and 8 values. The control plane decides what each block holds.
+/// The fast tier's copies of hot clusters: blocks of 8 tokens' records. The control plane decides what each block holds.
 class BlockCache {
  public:
-  /// f16 [numBlocks, {keys, values}, 8, headDim]; 0 blocks where everything fits in the fast tier.
-  BlockCache(int64_t num_blocks, int64_t head_dim)
-      : num_blocks_(num_blocks), head_dim_(head_dim), buffer_(num_blocks * block_values() * 2) {}
+  /// u8 [numBlocks, 8, recordBytes]; 0 blocks where everything fits in the fast tier.
+  BlockCache(int64_t num_blocks, const KvGeometry& geometry)
+      : num_blocks_(num_blocks), head_dim_(geometry.head_dim), kv_type_(geometry.kv_type),
+        centres_(static_cast<size_t>(num_blocks)), buffer_(num_blocks * kBlockTokens * geometry.record_bytes()) {}
 
   int64_t num_blocks() const { return num_blocks_; }
   KvRange range(int64_t block, int64_t num_tokens) const {
-    const uint16_t* keys = buffer_.as<uint16_t>() + block * block_values();
-    return {keys, keys + kBlockTokens * head_dim_, num_tokens};
+    return kv_records(kv_type_, buffer_.as<uint8_t>(), head_dim_, block * kBlockTokens, num_tokens,
+                      centres_[static_cast<size_t>(block)]);
   }
-  /// Copies up to 8 vectors of a cluster into a block.
-  void fill(int64_t block, const uint16_t* keys, const uint16_t* values, int64_t num_tokens);
+  /// Copies up to 8 records of a cluster into a block. The records' centre stays in its segment, which outlives the block's use.
+  void fill(int64_t block, const KvRange& records);
 
  private:
-  int64_t block_values() const { return 2 * kBlockTokens * head_dim_; }
-
   int64_t num_blocks_;
   int64_t head_dim_;
+  KvType kv_type_;
+  std::vector<const uint16_t*> centres_;  // [block]
   HugeBuffer buffer_;
 };
 

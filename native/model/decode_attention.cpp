@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -10,19 +9,14 @@
 namespace wavekv {
 namespace {
 
-constexpr double kBytesPerValue = 2;  // f16
+constexpr double kHalfBytes = 2;  // of an f16
+constexpr size_t kVectorPadding = 16;  // select_largest() reads whole vectors
 
 /// The part-th of `parts` even pieces of [0, count).
 struct Slice {
   int64_t begin, end;
 };
 Slice slice(int64_t count, int64_t part, int64_t parts) { return {count * part / parts, count * (part + 1) / parts}; }
-
-/// Value of the k-th largest element (k >= 1); `values` is reordered.
-float kth_largest(std::vector<float>& values, int64_t count, int64_t k) {
-  std::nth_element(values.begin(), values.begin() + (k - 1), values.begin() + count, std::greater<float>());
-  return values[static_cast<size_t>(k - 1)];
-}
 
 }  // namespace
 
@@ -65,7 +59,8 @@ void DecodeAttention::begin(std::vector<DecodeEntry> entries) {
   }
   // Rows are cut into parts so that every thread has work; parts are merged by log-sum-exp. Their number does not depend on
   // the batch, so that a sequence's result does not depend on what runs beside it.
-  num_parts_ = pool_.num_threads() == 1 ? 1 : 2 * pool_.num_threads();
+  // Few: each part begins with a block that it must wait for.
+  num_parts_ = pool_.num_threads();
   states_.resize(static_cast<size_t>(num_rows_ * num_parts_ * kNumZones * geometry_.group_size *
                                      (geometry_.head_dim + 2)));
   if (static_cast<int64_t>(ranges_.size()) < num_rows_ * num_parts_) {
@@ -98,76 +93,88 @@ void DecodeAttention::attend_tail(Row& row, int64_t part, int64_t layer, const f
   const int64_t kv_row = geometry_.row(layer, row.kv_head);
   // The step's own token is in the tail already, though the sequence has not advanced yet.
   const Slice tokens = slice(sequence.tail_tokens() + 1, part, num_parts_);
-  const int64_t offset = tokens.begin * geometry_.head_dim;
-  const KvRange range{sequence.tail_keys(kv_row) + offset, sequence.tail_values(kv_row) + offset,
-                      tokens.end - tokens.begin};
+  const KvRange range = sequence.tail_range(kv_row, tokens.begin, tokens.end - tokens.begin);
   kernels_.attend_ranges(row_queries(row, queries), geometry_.group_size, geometry_.head_dim, &range, 1, state);
+}
+
+DecodeAttention::PartClusters DecodeAttention::part_clusters(const Row& row, int64_t part) const {
+  const Slice share = slice(static_cast<int64_t>(row.indexes.size()), part, num_parts_);
+  const auto offset = [&](int64_t segment) {
+    return segment < static_cast<int64_t>(row.indexes.size()) ? row.cluster_offsets[static_cast<size_t>(segment)]
+                                                              : row.num_clusters;
+  };
+  return {share.begin, share.end, offset(share.begin), offset(share.end) - offset(share.begin)};
 }
 
 void DecodeAttention::score_part(int64_t row_index, int64_t part, int64_t layer, const float* queries) {
   Row& row = rows_[static_cast<size_t>(row_index)];
   attend_tail(row, part, layer, queries, fresh_state(row_index, part, kSteady));
-  const Sequence& sequence = *row.entry->sequence;
-  const int64_t kv_row = geometry_.row(layer, row.kv_head);
-  const auto& segments = sequence.segments();
-  const Slice share = slice(static_cast<int64_t>(segments.size()), part, num_parts_);
-  if (share.begin == share.end) return;
+  const PartClusters clusters = part_clusters(row, part);
+  const int64_t group = geometry_.group_size, dim = geometry_.head_dim;
   float query_variance[32];
   const float* q = row_queries(row, queries);
   const bool with_variance = options_.variance_term > 0;
-  for (int64_t g = 0; with_variance && g < geometry_.group_size; ++g) {
-    const float* query = q + g * geometry_.head_dim;
-    const float* spread = sequence.key_spread(kv_row);
+  for (int64_t g = 0; with_variance && g < group; ++g) {
+    const float* query = q + g * dim;
+    const float* spread = row.entry->sequence->key_spread(geometry_.row(layer, row.kv_head));
     float sum = 0;
-    for (int64_t d = 0; d < geometry_.head_dim; ++d) sum += query[d] * query[d] * spread[d];
+    for (int64_t d = 0; d < dim; ++d) sum += query[d] * query[d] * spread[d];
     query_variance[g] = static_cast<float>(options_.variance_term) * sum;
   }
   const int64_t stride = static_cast<int64_t>(row.share.size());
-  for (int64_t s = share.begin; s < share.end; ++s) {
-    const size_t index = static_cast<size_t>(s);
-    kernels_.score_clusters(q, geometry_.group_size, geometry_.head_dim, segments[index]->meta_index(kv_row),
-                            with_variance ? query_variance : nullptr,
-                            row.log_mass.data() + row.cluster_offsets[index], stride);
+  kernels_.score_clusters(q, group, dim, row.indexes.data() + clusters.first_segment,
+                          clusters.last_segment - clusters.first_segment, with_variance ? query_variance : nullptr,
+                          row.log_mass.data() + clusters.first, stride);
+  for (int64_t g = 0; g < group; ++g) {
+    const int64_t first = g * stride + clusters.first;
+    const size_t at = static_cast<size_t>(part * group + g);
+    kernels_.softmax_terms(row.log_mass.data() + first, clusters.count, row.mass.data() + first, &row.part_max[at],
+                           &row.part_sum[at]);
   }
 }
 
-void DecodeAttention::rank(Row& row, int64_t layer, AttentionState steady) {
-  const int64_t clusters = row.num_clusters;
-  const int64_t stride = static_cast<int64_t>(row.share.size());
-  std::fill(row.share.begin(), row.share.begin() + clusters, 0.0f);
-  for (int64_t g = 0; g < geometry_.group_size; ++g) {
-    const float* scores = row.log_mass.data() + g * stride;
-    float max = 0, sum = 0;
-    if (options_.ranking != Ranking::kCentroid) {
-      kernels_.log_sum_exp(scores, clusters, &max, &sum);
-      const float top = std::max(max, steady.max[g]);
-      const float total = sum * std::exp(max - top) + steady.denominator[g] * std::exp(steady.max[g] - top);
-      kernels_.add_shares(scores, clusters, top + std::log(total), row.share.data());
-    } else {
-      const auto& segments = row.entry->sequence->segments();
-      for (size_t s = 0; s < segments.size(); ++s) {
-        const MetaIndex index = segments[s]->meta_index(geometry_.row(layer, row.kv_head));
-        for (int64_t c = 0; c < index.num_clusters; ++c) {
-          const int64_t i = row.cluster_offsets[s] + c;
-          row.ranking[static_cast<size_t>(i)] = scores[i] - std::log(static_cast<float>(index.sizes[c]));
-        }
-      }
-      kernels_.log_sum_exp(row.ranking.data(), clusters, &max, &sum);
-      kernels_.add_shares(row.ranking.data(), clusters, max + std::log(sum), row.share.data());
+void DecodeAttention::rank(Row& row, AttentionState steady) {
+  const int64_t stride = static_cast<int64_t>(row.share.size()), group = geometry_.group_size;
+  std::fill(row.share.begin(), row.share.begin() + row.num_clusters, 0.0f);
+  row.cluster_share = 0;
+  for (int64_t g = 0; g < group; ++g) {
+    float top = steady.max[g];
+    for (int64_t part = 0; part < num_parts_; ++part) {
+      top = std::max(top, row.part_max[static_cast<size_t>(part * group + g)]);
     }
+    const float of_steady = steady.denominator[g] * std::exp(steady.max[g] - top);
+    std::vector<float>& scale = row.part_scale;
+    float of_clusters = 0;
+    for (int64_t part = 0; part < num_parts_; ++part) {
+      const size_t at = static_cast<size_t>(part * group + g);
+      scale[static_cast<size_t>(part)] = std::exp(row.part_max[at] - top);
+      of_clusters += row.part_sum[at] * scale[static_cast<size_t>(part)];
+    }
+    const float total = of_clusters + of_steady;
+    for (int64_t part = 0; part < num_parts_; ++part) {
+      const PartClusters clusters = part_clusters(row, part);
+      kernels_.add_scaled(row.mass.data() + g * stride + clusters.first, clusters.count,
+                          scale[static_cast<size_t>(part)] / total, row.share.data() + clusters.first);
+    }
+    row.cluster_share += static_cast<double>(of_clusters / total);
   }
 }
 
-void DecodeAttention::prioritise(Row& row, int64_t layer) {
-  const auto& segments = row.entry->sequence->segments();
-  std::copy(row.share.begin(), row.share.begin() + row.num_clusters, row.priority.begin());
-  for (size_t s = 0; options_.ranking == Ranking::kError && s < segments.size(); ++s) {
-    // To first order the estimate is wrong by the mass times the standard deviation of the members' scores, which goes with
-    // the square root of the cluster's variance; a cluster of equal keys is estimated without error.
-    const MetaIndex index = segments[s]->meta_index(geometry_.row(layer, row.kv_head));
+void DecodeAttention::prioritise(Row& row) {
+  for (size_t s = 0; s < row.indexes.size(); ++s) {
+    const MetaIndex& index = row.indexes[s];
+    const float* share = row.share.data() + row.cluster_offsets[s];
     float* priority = row.priority.data() + row.cluster_offsets[s];
-    for (int64_t c = 0; c < index.num_clusters; ++c) {
-      priority[c] *= std::sqrt(index.variances[c]) / static_cast<float>(index.sizes[c]);
+    switch (options_.ranking) {
+      case Ranking::kError:
+        kernels_.expected_error(share, index.variances, index.sizes, index.num_clusters, priority);
+        break;
+      case Ranking::kMass:
+        std::copy(share, share + index.num_clusters, priority);
+        break;
+      case Ranking::kCentroid:
+        for (int64_t c = 0; c < index.num_clusters; ++c) priority[c] = share[c] / static_cast<float>(index.sizes[c]);
+        break;
     }
   }
   // The sink belongs to the exact set always.
@@ -178,105 +185,99 @@ void DecodeAttention::choose_retrieved(Row& row, int64_t row_index, int64_t laye
   const int64_t clusters = row.num_clusters;
   const int64_t pinned = geometry_.index.sink_tokens > 0 ? 1 : 0;
   const int64_t wanted = static_cast<int64_t>(std::ceil(row.entry->retrieval_budget * static_cast<double>(clusters)));
-  const int64_t retrieved = std::min(clusters, std::max(wanted, options_.min_clusters) + pinned);
-  std::copy(row.priority.begin(), row.priority.begin() + clusters, row.ranking.begin());
-  const float threshold = kth_largest(row.ranking, clusters, retrieved);
-  // Ties at the threshold are taken in index order, so that exactly `retrieved` clusters are chosen.
-  int64_t ties = retrieved;
-  for (int64_t c = 0; c < clusters; ++c) ties -= row.priority[static_cast<size_t>(c)] > threshold;
+  const int64_t most = std::min(clusters, std::max(wanted, options_.min_clusters) + pinned);
+  const int64_t retrieved = kernels_.select_largest(row.priority.data(), clusters, most, row.chosen.data());
 
   uint32_t* request = regions_.request + row_index * regions_.request_stride;
   const auto& segments = row.entry->sequence->segments();
   const int64_t kv_row = geometry_.row(layer, row.kv_head);
-  uint32_t count = 0;
-  for (size_t s = 0; s < segments.size(); ++s) {
-    const uint32_t first_handle =
-        static_cast<uint32_t>((segments[s]->slot() * geometry_.num_rows() + kv_row) * geometry_.max_clusters);
-    for (int64_t c = 0; c < segments[s]->count(kv_row); ++c) {
-      const size_t i = static_cast<size_t>(row.cluster_offsets[s] + c);
-      row.take[i] = row.priority[i] > threshold || (row.priority[i] == threshold && ties-- > 0);
-      if (row.take[i]) request[1 + count++] = first_handle + static_cast<uint32_t>(c);
-    }
-  }
-  request[0] = count;
-}
-
-void DecodeAttention::choose_estimated(Row& row, int64_t layer) {
-  const size_t clusters = static_cast<size_t>(row.num_clusters);
-  int64_t rest = 0;
-  for (size_t i = 0; i < clusters; ++i) {
-    if (!row.take[i]) row.ranking[static_cast<size_t>(rest++)] = row.share[i];
-  }
-  const int64_t estimated = std::min(
-      rest, static_cast<int64_t>(std::ceil(options_.estimation_budget * static_cast<double>(row.num_clusters))));
-  float estimate_from = -1.0f;  // every other cluster
-  if (estimated == 0) {
-    estimate_from = std::numeric_limits<float>::infinity();
-  } else if (estimated < rest) {
-    estimate_from = kth_largest(row.ranking, rest, estimated);
-  }
-  const auto& segments = row.entry->sequence->segments();
-  const int64_t kv_row = geometry_.row(layer, row.kv_head);
-  row.unattended = 0;
-  row.num_estimated = row.estimated_tokens = 0;
-  for (size_t s = 0; s < segments.size(); ++s) {
-    const uint16_t* sizes = segments[s]->sizes(kv_row);
-    for (int64_t c = 0; c < segments[s]->count(kv_row); ++c) {
-      const size_t i = static_cast<size_t>(row.cluster_offsets[s] + c);
-      const bool retrieved = row.take[i] != 0;
-      row.take[i] = !retrieved && row.share[i] >= estimate_from;
-      if (row.take[i]) {
-        row.num_estimated += 1;
-        row.estimated_tokens += sizes[c];
-      } else if (!retrieved) {
-        row.unattended += row.share[i];
-      }
-    }
+  request[0] = static_cast<uint32_t>(retrieved);
+  row.num_retrieved = retrieved;
+  row.unattended = row.cluster_share;
+  size_t s = 0;
+  for (int64_t i = 0; i < retrieved; ++i) {
+    const uint32_t cluster = row.chosen[static_cast<size_t>(i)];
+    while (s + 1 < segments.size() && cluster >= row.cluster_offsets[s + 1]) ++s;
+    const int64_t first_handle = (segments[s]->slot() * geometry_.num_rows() + kv_row) * geometry_.max_clusters;
+    request[1 + i] = static_cast<uint32_t>(first_handle + cluster - row.cluster_offsets[s]);
+    row.unattended -= static_cast<double>(row.share[cluster]);
+    row.share[cluster] = -1.0f;
   }
 }
 
-void DecodeAttention::choose(Row& row, int64_t row_index, int64_t layer) {
+void DecodeAttention::choose_estimated(Row& row) {
+  const int64_t most =
+      static_cast<int64_t>(std::ceil(options_.estimation_budget * static_cast<double>(row.num_clusters)));
+  const int64_t count = kernels_.select_largest(row.share.data(), row.num_clusters, most, row.chosen.data());
+  row.estimated.resize(static_cast<size_t>(count));
+  row.estimated_tokens = 0;
+  size_t s = 0;
+  for (size_t i = 0; i < row.estimated.size(); ++i) {
+    const uint32_t cluster = row.chosen[i];
+    while (s + 1 < row.indexes.size() && cluster >= row.cluster_offsets[s + 1]) ++s;
+    const MetaIndex& index = row.indexes[s];
+    const int64_t c = cluster - row.cluster_offsets[s];
+    row.estimated[i] = {index.value_sums + c * geometry_.head_dim,
+                        index.value_scales[c] / static_cast<float>(index.sizes[c]), cluster};
+    row.estimated_tokens += index.sizes[c];
+    row.unattended -= static_cast<double>(row.share[cluster]);
+  }
+  // A difference of sums: what rounding leaves is not mass.
+  const bool all = row.num_retrieved + count == row.num_clusters;
+  row.unattended = all ? 0.0 : std::max(row.unattended, 0.0);
+}
+
+void DecodeAttention::choose_clusters(Row& row, int64_t row_index, int64_t layer) {
   for (int64_t part = 1; part < num_parts_; ++part) {
     kernels_.merge_states(geometry_.group_size, geometry_.head_dim, state(row_index, part, kSteady),
                           state(row_index, 0, kSteady));
   }
-  rank(row, layer, state(row_index, 0, kSteady));
-  prioritise(row, layer);
+  rank(row, state(row_index, 0, kSteady));
+  prioritise(row);
   choose_retrieved(row, row_index, layer);
-  choose_estimated(row, layer);
+  choose_estimated(row);
+}
+
+void DecodeAttention::gather_indexes(Row& row, int64_t layer) {
+  const auto& segments = row.entry->sequence->segments();
+  row.cluster_offsets.clear();
+  row.indexes.clear();
+  row.num_clusters = 0;
+  for (const auto& segment : segments) {
+    row.cluster_offsets.push_back(row.num_clusters);
+    row.indexes.push_back(segment->meta_index(geometry_.row(layer, row.kv_head)));
+    row.num_clusters += row.indexes.back().num_clusters;
+  }
+  row.part_max.resize(static_cast<size_t>(num_parts_ * geometry_.group_size));
+  row.part_sum.resize(row.part_max.size());
+  row.part_scale.resize(static_cast<size_t>(num_parts_));
+  const size_t capacity = segments.size() * static_cast<size_t>(geometry_.max_clusters) + kVectorPadding;
+  if (row.share.size() < capacity) {
+    row.share.resize(capacity);
+    row.priority.resize(capacity);
+    row.chosen.resize(capacity);
+    row.log_mass.resize(capacity * static_cast<size_t>(geometry_.group_size));
+    row.mass.resize(capacity * static_cast<size_t>(geometry_.group_size));
+  }
 }
 
 void DecodeAttention::score(int64_t layer, const float* queries) {
-  for (int64_t r = 0; r < num_wave_rows_; ++r) {
-    Row& row = rows_[static_cast<size_t>(r)];
-    const auto& segments = row.entry->sequence->segments();
-    row.cluster_offsets.clear();
-    row.num_clusters = 0;
-    for (const auto& segment : segments) {
-      row.cluster_offsets.push_back(row.num_clusters);
-      row.num_clusters += segment->count(geometry_.row(layer, row.kv_head));
-    }
-    const size_t capacity = segments.size() * static_cast<size_t>(geometry_.max_clusters);
-    if (row.share.size() < capacity) {
-      row.share.resize(capacity);
-      row.priority.resize(capacity);
-      row.ranking.resize(capacity);
-      row.take.resize(capacity);
-      row.log_mass.resize(capacity * static_cast<size_t>(geometry_.group_size));
-    }
-  }
+  for (int64_t r = 0; r < num_wave_rows_; ++r) gather_indexes(rows_[static_cast<size_t>(r)], layer);
   pool_.parallel_for(num_wave_rows_ * num_parts_, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) score_part(task / num_parts_, task % num_parts_, layer, queries);
   });
+}
+
+void DecodeAttention::choose(int64_t layer) {
   pool_.parallel_for(num_wave_rows_, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r) choose(rows_[static_cast<size_t>(r)], r, layer);
+    for (int64_t r = begin; r < end; ++r) choose_clusters(rows_[static_cast<size_t>(r)], r, layer);
   });
 }
 
 void DecodeAttention::plan_ranges(const Row& row, int64_t row_index, int64_t part, int64_t layer,
                                   std::vector<KvRange>& ranges) const {
   const uint32_t* plan = regions_.plan + row_index * regions_.plan_stride;
-  const int64_t kv_row = geometry_.row(layer, row.kv_head), dim = geometry_.head_dim;
+  const int64_t kv_row = geometry_.row(layer, row.kv_head);
   // Cut by tokens, not by ranges: the result must not depend on where the control plane found the clusters.
   const Slice tokens = slice(plan[1], part, num_parts_);
   ranges.clear();
@@ -287,14 +288,12 @@ void DecodeAttention::plan_ranges(const Row& row, int64_t row_index, int64_t par
     const int64_t first = std::max<int64_t>(tokens.begin - before, 0), last = std::min(tokens.end - before, count);
     before += count;
     if (first >= last) continue;
-    KvRange whole;
-    if (range[0] == kRangeCacheHit) {
-      whole = block_cache_.range(range[1], count);
-    } else {
-      const Segment& segment = *segment_by_slot_[range[1]];
-      whole = {segment.keys(kv_row) + range[2] * dim, segment.values(kv_row) + range[2] * dim, count};
-    }
-    ranges.push_back({whole.keys + first * dim, whole.values + first * dim, last - first});
+    KvRange whole = range[0] == kRangeCacheHit ? block_cache_.range(range[1], count)
+                                               : segment_by_slot_[range[1]]->range(kv_row, range[2], count);
+    whole.keys += first * whole.stride;
+    if (whole.values != nullptr) whole.values += first * whole.stride;
+    whole.num_tokens = last - first;
+    ranges.push_back(whole);
   }
 }
 
@@ -315,8 +314,7 @@ void DecodeAttention::attend_segments(Row& row, int64_t part, int64_t layer, con
     const Segment& segment = *segments[static_cast<size_t>(token / segment_tokens)];
     const int64_t first = token % segment_tokens;
     const int64_t count = std::min(segment_tokens - first, tokens.end - token);
-    const int64_t offset = first * geometry_.head_dim;
-    const KvRange range{segment.keys(kv_row) + offset, segment.values(kv_row) + offset, count};
+    const KvRange range = segment.range(kv_row, first, count);
     kernels_.attend_ranges(row_queries(row, queries), geometry_.group_size, geometry_.head_dim, &range, 1, state);
     token += count;
   }
@@ -331,17 +329,10 @@ void DecodeAttention::attend_part(int64_t row_index, int64_t part, int64_t layer
     return;
   }
   attend_plan(row, row_index, part, layer, queries);
-  const AttentionState estimated = fresh_state(row_index, part, kEstimation);
-  const auto& segments = row.entry->sequence->segments();
-  const Slice share = slice(static_cast<int64_t>(segments.size()), part, num_parts_);
-  const int64_t kv_row = geometry_.row(layer, row.kv_head);
-  for (int64_t s = share.begin; s < share.end; ++s) {
-    const size_t index = static_cast<size_t>(s);
-    const int64_t first = row.cluster_offsets[index];
-    kernels_.estimate_clusters(geometry_.group_size, geometry_.head_dim, segments[index]->meta_index(kv_row),
-                               row.take.data() + first, row.log_mass.data() + first,
-                               static_cast<int64_t>(row.share.size()), estimated);
-  }
+  const Slice share = slice(static_cast<int64_t>(row.estimated.size()), part, num_parts_);
+  kernels_.estimate_clusters(geometry_.group_size, geometry_.head_dim, row.estimated.data() + share.begin,
+                             share.end - share.begin, row.log_mass.data(), static_cast<int64_t>(row.share.size()),
+                             fresh_state(row_index, part, kEstimation));
 }
 
 void DecodeAttention::finish_row(Row& row, int64_t row_index, float* out) {
@@ -365,17 +356,18 @@ void DecodeAttention::finish_row(Row& row, int64_t row_index, float* out) {
 void DecodeAttention::count_zones(Row& row, int64_t row_index) {
   ZoneTotals& totals = row.totals;
   const Sequence& sequence = *row.entry->sequence;
-  const double vector_bytes = kBytesPerValue * static_cast<double>(geometry_.head_dim);
-  const double token_bytes = 2 * vector_bytes;
+  const double half_token_bytes = 2 * kHalfBytes * static_cast<double>(geometry_.head_dim);
+  const double record_bytes = static_cast<double>(geometry_.record_bytes());
+  const double index_vector_bytes = static_cast<double>(geometry_.head_dim) + sizeof(float);  // int8 and a scale
   const double all_tokens = static_cast<double>(sequence.num_tokens() + 1);
   const double tail_tokens = static_cast<double>(sequence.tail_tokens() + 1);
   const int64_t group = geometry_.group_size;
   totals.rows += 1;
   totals.query_heads += static_cast<double>(group);
-  totals.full_bytes += all_tokens * token_bytes;
+  totals.full_bytes += all_tokens * half_token_bytes;
   if (!row.entry->wave) {
     totals.steady_tokens += all_tokens;
-    totals.steady_bytes += all_tokens * token_bytes;
+    totals.steady_bytes += tail_tokens * half_token_bytes + (all_tokens - tail_tokens) * record_bytes;
     totals.steady_mass += static_cast<double>(group);
     return;
   }
@@ -385,12 +377,14 @@ void DecodeAttention::count_zones(Row& row, int64_t row_index) {
   totals.cache_hits += plan[2];
   totals.cache_misses += plan[3];
   totals.estimation_tokens += static_cast<double>(row.estimated_tokens);
-  totals.steady_bytes += tail_tokens * token_bytes;
-  totals.retrieval_bytes += plan[1] * token_bytes;
-  totals.estimation_bytes += static_cast<double>(row.num_estimated) * vector_bytes;
+  totals.steady_bytes += tail_tokens * half_token_bytes;
+  totals.retrieval_bytes += plan[1] * record_bytes;
+  totals.estimation_bytes += static_cast<double>(row.estimated.size()) * index_vector_bytes;
   const bool reads_variances = options_.variance_term > 0 || options_.ranking == Ranking::kError;
-  totals.index_bytes += static_cast<double>(row.num_clusters) * (vector_bytes + sizeof(uint16_t)) +
-                        (reads_variances ? static_cast<double>(row.num_clusters + geometry_.head_dim) * sizeof(float) : 0);
+  totals.index_bytes += static_cast<double>(row.num_clusters) *
+                            (index_vector_bytes + sizeof(uint16_t) + (reads_variances ? sizeof(float) : 0)) +
+                        static_cast<double>(row.indexes.size() * static_cast<size_t>(geometry_.head_dim)) * kHalfBytes +
+                        (reads_variances ? static_cast<double>(geometry_.head_dim) * sizeof(float) : 0);
   const double unattended = row.unattended / static_cast<double>(group);
   for (int64_t g = 0; g < group; ++g) {
     double mass[kNumZones], top = kNoMass;
@@ -409,10 +403,13 @@ void DecodeAttention::count_zones(Row& row, int64_t row_index) {
   }
 }
 
-void DecodeAttention::attend(int64_t layer, const float* queries, float* out) {
+void DecodeAttention::attend(int64_t layer, const float* queries) {
   pool_.parallel_for(num_rows_ * num_parts_, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) attend_part(task / num_parts_, task % num_parts_, layer, queries);
   });
+}
+
+void DecodeAttention::merge(float* out) {
   for (int64_t r = 0; r < num_rows_; ++r) {
     Row& row = rows_[static_cast<size_t>(r)];
     finish_row(row, r, out);

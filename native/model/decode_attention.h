@@ -34,9 +34,9 @@ struct DecodeEntry {
   double retrieval_budget;
 };
 
-/// Attention of all decode tokens of a batch, one layer at a time: score() computes the steady zone, scores the
-/// centroids and writes what each row wants to retrieve; the control plane turns that into access plans; attend() reads
-/// them. Rows of sequences in full mode skip the first half.
+/// Attention of all decode tokens of a batch, one layer at a time: score() computes the steady zone and scores the
+/// centroids, choose() writes what each row wants to retrieve; the control plane turns that into access plans; attend()
+/// reads them, merge() sums up. Rows of sequences in full mode skip the first half.
 class DecodeAttention {
  public:
   DecodeAttention(const KvGeometry& geometry, const WaveOptions& options, const ControlPlaneRegions& regions,
@@ -52,8 +52,10 @@ class DecodeAttention {
   }
   /// queries: f32 [batch token, numHeads, headDim], divided by sqrt(headDim).
   void score(int64_t layer, const float* queries);
+  void choose(int64_t layer);
+  void attend(int64_t layer, const float* queries);
   /// out: f32 [batch token, numHeads, headDim].
-  void attend(int64_t layer, const float* queries, float* out);
+  void merge(float* out);
 
  private:
   enum Zone { kSteady, kRetrieval, kEstimation, kNumZones };
@@ -61,28 +63,40 @@ class DecodeAttention {
     const DecodeEntry* entry;
     int64_t kv_head;
     int64_t num_clusters;      // of this layer's row, over all segments
-    int64_t num_estimated;     // clusters in the estimation zone, and their tokens
-    int64_t estimated_tokens;
-    std::vector<int64_t> cluster_offsets;  // [segment]: first cluster in log_mass, share, take
-    std::vector<float> log_mass;           // [groupSize, clusterCapacity]
-    std::vector<float> share;              // [clusterCapacity]
-    std::vector<float> priority;           // [clusterCapacity]: order of retrieval
-    std::vector<float> ranking;            // scratch of the selection
-    std::vector<uint8_t> take;             // [clusterCapacity]: 1 where the cluster is retrieved, later where it is estimated
+    int64_t num_retrieved;     // clusters
+    int64_t estimated_tokens;  // in the estimation zone
+    std::vector<int64_t> cluster_offsets;  // [segment]: first cluster in log_mass, share, priority
+    std::vector<MetaIndex> indexes;        // [segment]
+    std::vector<float> log_mass;           // [groupSize, stride]
+    std::vector<float> mass;               // [groupSize, stride]: exp(log mass - the part's largest)
+    std::vector<float> part_max, part_sum;  // [part, groupSize]: of the log masses; sum of the masses
+    std::vector<float> part_scale;          // [part]
+    std::vector<float> share;              // [stride]: summed over the query heads; -1 once a cluster is retrieved
+    std::vector<float> priority;           // [stride]: order of retrieval
+    std::vector<uint32_t> chosen;          // [stride]: scratch of the selection
+    std::vector<EstimatedCluster> estimated;
+    double cluster_share;  // of all clusters, summed over the query heads
     double unattended;  // estimated share of mass that no zone covers, summed over the group's query heads
     ZoneTotals totals;
   };
 
+  /// The part's share of the segments, and their clusters.
+  struct PartClusters {
+    int64_t first_segment, last_segment, first, count;
+  };
+  PartClusters part_clusters(const Row& row, int64_t part) const;
   const float* row_queries(const Row& row, const float* queries) const;
   AttentionState state(int64_t row, int64_t part, Zone zone);
   AttentionState fresh_state(int64_t row, int64_t part, Zone zone);
+  /// Lists the row's indexes and makes room for its clusters.
+  void gather_indexes(Row& row, int64_t layer);
   void attend_tail(Row& row, int64_t part, int64_t layer, const float* queries, AttentionState state);
   void score_part(int64_t row, int64_t part, int64_t layer, const float* queries);
-  void rank(Row& row, int64_t layer, AttentionState steady);
-  void prioritise(Row& row, int64_t layer);
+  void rank(Row& row, AttentionState steady);
+  void prioritise(Row& row);
   void choose_retrieved(Row& row, int64_t row_index, int64_t layer);
-  void choose_estimated(Row& row, int64_t layer);
-  void choose(Row& row, int64_t row_index, int64_t layer);
+  void choose_estimated(Row& row);
+  void choose_clusters(Row& row, int64_t row_index, int64_t layer);
   void attend_part(int64_t row, int64_t part, int64_t layer, const float* queries);
   /// One part of a row's access plan as memory.
   void plan_ranges(const Row& row, int64_t row_index, int64_t part, int64_t layer, std::vector<KvRange>& ranges) const;

@@ -22,9 +22,11 @@ struct KvGeometry {
   int64_t head_dim;
   int64_t max_clusters;   // cluster capacity of a row of a segment
   int64_t tail_capacity;  // tokens that a sequence's tail can hold
+  KvType kv_type;         // of keys and values in segments; the tail is f16
   IndexOptions index;
 
   int64_t num_rows() const { return num_layers * num_kv_heads; }
+  int64_t record_bytes() const { return kv_record_bytes(kv_type, head_dim); }
   int64_t row(int64_t layer, int64_t kv_head) const { return layer * num_kv_heads + kv_head; }
 };
 

@@ -6,28 +6,34 @@
 namespace wavekv {
 namespace {
 
-// Tokens of a tile. With a group of 3 query heads that is 192 queries, enough to pay for converting each key tile to f32.
-constexpr int64_t kTileTokens = 64;
+/// Tokens of a tile: up to 512 queries share each conversion of 64 keys, and a chunk of 256 tokens still gives two tiles a KV
+/// head to hand out.
+int64_t tile_tokens_for(int64_t group_size) {
+  int64_t tokens = 128;
+  while (tokens > 16 && tokens * group_size > 512) tokens /= 2;
+  return tokens;
+}
 
 }  // namespace
 
 PrefillAttention::PrefillAttention(const KvGeometry& geometry, const Kernels& kernels, ThreadPool& pool)
-    : geometry_(geometry), kernels_(kernels), pool_(pool) {
+    : geometry_(geometry), kernels_(kernels), pool_(pool), tile_tokens_(tile_tokens_for(geometry.group_size)) {
   // Per thread: the kernel's scratch, then queries, state and bounds of one tile.
-  const int64_t queries = kTileTokens * geometry.group_size;
-  const int64_t floats = kernels.tile_scratch_floats(geometry.head_dim) + queries * (2 * geometry.head_dim + 4) + 64;
+  const int64_t queries = tile_tokens_ * geometry.group_size;
+  const int64_t floats =
+      kernels.tile_scratch_floats(geometry.head_dim, queries) + queries * (2 * geometry.head_dim + 4) + 64;
   scratch_floats_ = (floats + 15) / 16 * 16;
   scratch_ = HugeBuffer(scratch_floats_ * pool.num_threads() * 4);
 }
 
 void PrefillAttention::run(const Sequence& sequence, int64_t layer, int64_t num_tokens, const float* queries,
                            float* out) {
-  const int64_t tiles = (num_tokens + kTileTokens - 1) / kTileTokens;
+  const int64_t tiles = (num_tokens + tile_tokens_ - 1) / tile_tokens_;
   pool_.parallel_for(tiles * geometry_.num_kv_heads, 1, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t task = begin; task < end; ++task) {
       // Later tiles see more keys: hand them out first, so that the last piece of work is a small one.
-      const int64_t first = (tiles - 1 - task / geometry_.num_kv_heads) * kTileTokens;
-      run_tile(sequence, layer, task % geometry_.num_kv_heads, first, std::min(kTileTokens, num_tokens - first),
+      const int64_t first = (tiles - 1 - task / geometry_.num_kv_heads) * tile_tokens_;
+      run_tile(sequence, layer, task % geometry_.num_kv_heads, first, std::min(tile_tokens_, num_tokens - first),
                queries, out, scratch_.as<float>() + thread * scratch_floats_);
     }
   });
@@ -38,7 +44,8 @@ void PrefillAttention::run_tile(const Sequence& sequence, int64_t layer, int64_t
   const int64_t group = geometry_.group_size, dim = geometry_.head_dim;
   const int64_t token_stride = geometry_.num_kv_heads * group * dim;
   const int64_t num_queries = count * group;
-  float* tile_queries = scratch + (kernels_.tile_scratch_floats(dim) + 15) / 16 * 16;  // [count, group, headDim]
+  // [count, group, headDim]
+  float* tile_queries = scratch + (kernels_.tile_scratch_floats(dim, num_queries) + 15) / 16 * 16;
   const AttentionState state{tile_queries + num_queries * dim, tile_queries + 2 * num_queries * dim,
                              tile_queries + 2 * num_queries * dim + num_queries};
   // An even number of floats precedes it in a page-aligned buffer, so the bounds are aligned to their 8 bytes.
@@ -57,12 +64,10 @@ void PrefillAttention::run_tile(const Sequence& sequence, int64_t layer, int64_t
   const int64_t row = geometry_.row(layer, kv_head);
   for (const auto& segment : sequence.segments()) {
     kernels_.attend_tile(tile_queries, num_queries, dim,
-                         {segment->keys(row), segment->values(row), geometry_.index.segment_tokens}, nullptr, scratch,
-                         state);
+                         segment->range(row, 0, geometry_.index.segment_tokens), nullptr, scratch, state);
   }
   kernels_.attend_tile(tile_queries, num_queries, dim,
-                       {sequence.tail_keys(row), sequence.tail_values(row), sequence.tail_tokens() + first + count},
-                       visible, scratch, state);
+                       sequence.tail_range(row, 0, sequence.tail_tokens() + first + count), visible, scratch, state);
   kernels_.finish_state(num_queries, dim, state, state.out);
   for (int64_t t = 0; t < count; ++t) {
     memcpy(out + (first + t) * token_stride + kv_head * group * dim, state.out + t * group * dim, group_bytes);

@@ -27,6 +27,7 @@ class PrefillAttention {
   KvGeometry geometry_;
   const Kernels& kernels_;
   ThreadPool& pool_;
+  int64_t tile_tokens_;
   int64_t scratch_floats_;
   HugeBuffer scratch_;  // f32 [thread, scratchFloats]
 };

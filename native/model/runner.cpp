@@ -14,6 +14,7 @@ KvGeometry make_geometry(const ModelConfig& config, const RunnerOptions& options
   geometry.group_size = config.group_size();
   geometry.head_dim = config.head_dim;
   geometry.index = options.index;
+  geometry.kv_type = options.kv_type;
   geometry.max_clusters = max_clusters_per_row(options.index);
   geometry.tail_capacity = options.index.segment_tokens + options.index.local_window + options.max_batch_tokens;
   return geometry;
@@ -54,7 +55,7 @@ Runner::Runner(std::shared_ptr<Model> model, const RunnerOptions& options)
     : model_(std::move(model)),
       geometry_(make_geometry(model_->config, checked(options))),
       options_(options),
-      block_cache_(options.block_cache_blocks, geometry_.head_dim),
+      block_cache_(options.block_cache_blocks, geometry_),
       prefill_(geometry_, model_->kernels, model_->pool),
       activations_(make_activations()) {
   const ModelConfig& config = model_->config;
@@ -87,6 +88,7 @@ void Runner::set_control_plane(const ControlPlaneRegions& regions) {
 }
 
 void Runner::begin(std::vector<BatchEntry> entries, const int32_t* tokens, int64_t num_tokens) {
+  clock_.start();
   const ModelConfig& config = model_->config;
   if (decode_ == nullptr) throw std::runtime_error("the runner has no control plane yet");
   int64_t total = 0;
@@ -135,9 +137,11 @@ void Runner::begin(std::vector<BatchEntry> entries, const int32_t* tokens, int64
       model_->rope_table.angles(positions[static_cast<size_t>(t)], angles_.data() + t * config.rope_dim);
     }
   });
+  clock_.lap(Phase::kBegin);
 }
 
 void Runner::project(int64_t layer) {
+  clock_.lap(Phase::kControlPlane);
   const ModelConfig& config = model_->config;
   const Kernels& kernels = model_->kernels;
   ThreadPool& pool = model_->pool;
@@ -180,6 +184,7 @@ void Runner::project(int64_t layer) {
     }
   });
   append_keys_and_values(layer);
+  clock_.lap(Phase::kProject);
 }
 
 void Runner::append_keys_and_values(int64_t layer) {
@@ -206,23 +211,36 @@ void Runner::append_keys_and_values(int64_t layer) {
   }
 }
 
-void Runner::score(int64_t layer) { decode_->score(layer, queries_.data()); }
+void Runner::score(int64_t layer) {
+  clock_.lap(Phase::kControlPlane);
+  decode_->score(layer, queries_.data());
+  clock_.lap(Phase::kScore);
+  decode_->choose(layer);
+  clock_.lap(Phase::kChoose);
+}
 
 void Runner::attend(int64_t layer) {
   const ModelConfig& config = model_->config;
   const int64_t query_dim = config.num_heads * config.head_dim;
-  decode_->attend(layer, queries_.data(), attended_.data());
+  clock_.lap(Phase::kControlPlane);
+  decode_->attend(layer, queries_.data());
+  clock_.lap(Phase::kAttend);
+  decode_->merge(attended_.data());
+  clock_.lap(Phase::kMerge);
   for (size_t e = 0; e < entries_.size(); ++e) {
     if (entries_[e].decode) continue;
     const int64_t offset = first_token_[e] * query_dim;
     prefill_.run(*entries_[e].sequence, layer, entries_[e].num_tokens, queries_.data() + offset,
                  attended_.data() + offset);
   }
+  clock_.lap(Phase::kPrefill);
   prepare_activations(attended_.data(), query_dim, num_tokens_, query_dim, *activations_, model_->kernels,
                       model_->pool);
   linear(*model_->weights.layer(layer).output, *activations_, hidden_.data(), config.hidden_dim, nullptr, true,
          model_->kernels, model_->pool);
+  clock_.lap(Phase::kOutput);
   feed_forward(layer);
+  clock_.lap(Phase::kFeedForward);
 }
 
 void Runner::feed_forward(int64_t layer) {
@@ -249,6 +267,7 @@ void Runner::feed_forward(int64_t layer) {
 }
 
 void Runner::finish() {
+  clock_.lap(Phase::kControlPlane);
   const ModelConfig& config = model_->config;
   const Kernels& kernels = model_->kernels;
   int64_t rows = 0;
@@ -265,6 +284,7 @@ void Runner::finish() {
            model_->pool);
   }
   for (BatchEntry& entry : entries_) entry.sequence->advance(entry.num_tokens);
+  clock_.lap(Phase::kFinish);
 }
 
 const float* Runner::logits(int64_t entry) const {
@@ -293,9 +313,9 @@ void Runner::admit(int64_t num_admissions) {
     }
     const int64_t row = entry[2], start = entry[3], count = entry[4];
     for (int64_t done = 0; done < count; done += kBlockTokens) {
-      const int64_t offset = (start + done) * geometry_.head_dim;
-      block_cache_.fill(entry[5 + done / kBlockTokens], segment->keys(row) + offset,
-                        segment->values(row) + offset, count - done < kBlockTokens ? count - done : kBlockTokens);
+      const int64_t left = count - done;
+      block_cache_.fill(entry[5 + done / kBlockTokens],
+                        segment->range(row, start + done, left < kBlockTokens ? left : kBlockTokens));
     }
   }
 }

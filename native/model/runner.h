@@ -7,6 +7,7 @@
 #include "control_plane_regions.h"
 #include "decode_attention.h"
 #include "model.h"
+#include "phase_clock.h"
 #include "prefill_attention.h"
 #include "sampler.h"
 #include "sequence.h"
@@ -16,6 +17,7 @@ namespace wavekv {
 struct RunnerOptions {
   IndexOptions index;
   WaveOptions wave;
+  KvType kv_type = KvType::kQ8;    // of keys and values in segments
   int64_t max_batch_tokens = 512;  // tokens of one step: a prefill chunk and the decode tokens beside it
   int64_t block_cache_blocks = 0;
 };
@@ -37,6 +39,7 @@ class Runner {
   Runner(std::shared_ptr<Model> model, const RunnerOptions& options);
 
   const KvGeometry& geometry() const { return geometry_; }
+  const PhaseClock& clock() const { return clock_; }
   Model& model() const { return *model_; }
   void set_control_plane(const ControlPlaneRegions& regions);
   /// From the next step on; the index is not touched.
@@ -70,6 +73,7 @@ class Runner {
   KvGeometry geometry_;
   RunnerOptions options_;
   ControlPlaneRegions regions_;
+  PhaseClock clock_;
   BlockCache block_cache_;
   std::unique_ptr<DecodeAttention> decode_;
   PrefillAttention prefill_;

@@ -83,7 +83,7 @@ int32_t Sampler::sample(const float* logits, int64_t vocab_size, const SamplingO
   candidates_.clear();
   const float floor = top - kNegligible * options.temperature;
   for (int64_t i = 0; i < vocab_size; ++i) {
-    if (logits[i] >= floor) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+    if (logits[i] >= floor) candidates_.push_back({logits[i], 0.0f, static_cast<int32_t>(i)});
   }
   const auto more_likely = [](const Candidate& a, const Candidate& b) {
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
@@ -92,25 +92,31 @@ int32_t Sampler::sample(const float* logits, int64_t vocab_size, const SamplingO
     std::nth_element(candidates_.begin(), candidates_.begin() + options.top_k, candidates_.end(), more_likely);
     candidates_.resize(static_cast<size_t>(options.top_k));
   }
-  std::sort(candidates_.begin(), candidates_.end(), more_likely);
-
   double total = 0;
   for (Candidate& candidate : candidates_) {
-    candidate.logit = std::exp((candidate.logit - top) / options.temperature);
-    total += static_cast<double>(candidate.logit);
+    candidate.weight = std::exp((candidate.logit - top) / options.temperature);  // the likeliest has 1
+    total += static_cast<double>(candidate.weight);
   }
-  // candidate.logit is now the probability times `total`, largest first; the first is 1.
-  size_t kept = 0;
+  // Few candidates are kept as a rule: they are sorted as they are needed.
+  size_t sorted = 0, kept = 0;
   double mass = 0;
   while (kept < candidates_.size()) {
+    if (kept == sorted) {
+      const size_t next = std::min(candidates_.size(), std::max<size_t>(64, 8 * sorted));
+      const auto first = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+      const auto last = candidates_.begin() + static_cast<std::ptrdiff_t>(next);
+      std::nth_element(first, last - 1, candidates_.end(), more_likely);
+      std::sort(first, last, more_likely);
+      sorted = next;
+    }
     const Candidate& candidate = candidates_[kept];
-    if (kept > 0 && (candidate.logit < options.min_p || mass >= static_cast<double>(options.top_p) * total)) break;
-    mass += static_cast<double>(candidate.logit);
+    if (kept > 0 && (candidate.weight < options.min_p || mass >= static_cast<double>(options.top_p) * total)) break;
+    mass += static_cast<double>(candidate.weight);
     ++kept;
   }
   double target = uniform * mass;
   for (size_t i = 0; i + 1 < kept; ++i) {
-    target -= static_cast<double>(candidates_[i].logit);
+    target -= static_cast<double>(candidates_[i].weight);
     if (target < 0) return candidates_[i].token;
   }
   return candidates_[kept - 1].token;

@@ -47,6 +47,7 @@ class Sampler {
  private:
   struct Candidate {
     float logit;
+    float weight;  // exp((logit - largest logit) / temperature)
     int32_t token;
   };
   std::vector<Candidate> candidates_;

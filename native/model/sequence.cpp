@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "index_build.h"
+
 namespace wavekv {
 
 ZoneTotals& ZoneTotals::operator+=(const ZoneTotals& other) {
@@ -57,23 +59,28 @@ void Sequence::read_tokens(int64_t first, int64_t count, uint16_t* out) const {
   const int64_t dim = geometry_.head_dim, rows = geometry_.num_rows(), segment_tokens = geometry_.index.segment_tokens;
   const int64_t segments_end = num_tokens_ - tail_tokens_;
   const size_t vector_bytes = static_cast<size_t>(dim) * 2;
+  std::vector<uint16_t> key(static_cast<size_t>(dim)), value(key);
   for (int64_t row = 0; row < rows; ++row) {
     uint16_t* keys = out + row * count * dim;
     uint16_t* values = out + (rows + row) * count * dim;
-    const auto put = [&](int64_t token, const uint16_t* key, const uint16_t* value) {
-      if (token < first || token >= first + count) return;
-      memcpy(keys + (token - first) * dim, key, vector_bytes);
-      memcpy(values + (token - first) * dim, value, vector_bytes);
+    const auto put = [&](int64_t token, const uint16_t* from_key, const uint16_t* from_value) {
+      memcpy(keys + (token - first) * dim, from_key, vector_bytes);
+      memcpy(values + (token - first) * dim, from_value, vector_bytes);
     };
     for (size_t s = 0; s < segments_.size(); ++s) {
-      const Segment& segment = *segments_[s];
       const int64_t begin = static_cast<int64_t>(s) * segment_tokens;
       if (begin >= first + count || begin + segment_tokens <= first) continue;
       for (int64_t i = 0; i < segment_tokens; ++i) {
-        put(begin + segment.order(row)[i], segment.keys(row) + i * dim, segment.values(row) + i * dim);
+        const int64_t token = begin + segments_[s]->order(row)[i];
+        if (token < first || token >= first + count) continue;
+        segments_[s]->read_token(row, i, key.data(), value.data());
+        put(token, key.data(), value.data());
       }
     }
-    for (int64_t i = 0; i < tail_tokens_; ++i) put(segments_end + i, tail_keys(row) + i * dim, tail_values(row) + i * dim);
+    for (int64_t i = 0; i < tail_tokens_; ++i) {
+      const int64_t token = segments_end + i;
+      if (token >= first && token < first + count) put(token, tail_keys(row) + i * dim, tail_values(row) + i * dim);
+    }
   }
 }
 
@@ -115,68 +122,18 @@ std::vector<float> Sequence::query_scale(int64_t row) const {
   return scale;
 }
 
-void Sequence::index_sink(int64_t row, Segment& segment, const Kernels& kernels) const {
-  const int64_t dim = geometry_.head_dim, count = geometry_.index.sink_tokens;
-  std::vector<float> key_mean(static_cast<size_t>(dim)), value_sum(key_mean), key(key_mean), value(key_mean);
-  for (int64_t t = 0; t < count; ++t) {
-    segment.order(row)[t] = static_cast<uint16_t>(t);
-    kernels.from_f16(tail_keys(row) + t * dim, key.data(), dim);
-    kernels.from_f16(tail_values(row) + t * dim, value.data(), dim);
-    for (size_t d = 0; d < key.size(); ++d) {
-      key_mean[d] += key[d] / static_cast<float>(count);
-      value_sum[d] += value[d];
-    }
-  }
-  kernels.to_f16(key_mean.data(), segment.centroids(row), dim);
-  kernels.to_f16(value_sum.data(), segment.value_sums(row), dim);
-  segment.sizes(row)[0] = static_cast<uint16_t>(count);
-  segment.variances(row)[0] = 0;
-}
-
-void Sequence::build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch) const {
-  const IndexOptions& options = geometry_.index;
-  const int64_t dim = geometry_.head_dim;
-  const int64_t pinned = segments_.empty() ? options.sink_tokens : 0;
-  const int64_t first_cluster = pinned > 0 ? 1 : 0;
-  const uint16_t* keys = tail_keys(row);
-  const uint16_t* values = tail_values(row);
-  uint16_t* order = segment.order(row);
-  RowClusters clusters{0,
-                       segment.sizes(row) + first_cluster,
-                       order + pinned,
-                       segment.centroids(row) + first_cluster * dim,
-                       segment.value_sums(row) + first_cluster * dim,
-                       segment.variances(row) + first_cluster,
-                       segment.squares(row)};
-  const std::vector<float> scale = query_scale(row);
-  const int64_t n = options.segment_tokens - pinned;
-  const int32_t capacity = static_cast<int32_t>(geometry_.max_clusters - first_cluster);
-  if (kernels.cluster_row(keys + pinned * dim, values + pinned * dim, n, dim, scale.empty() ? nullptr : scale.data(),
-                          options.clustering, capacity, scratch, clusters) != 0) {
-    segment.count(row) = 0;  // build_segment() reports it: nothing may be thrown on a pool thread
-    return;
-  }
-  segment.count(row) = static_cast<uint16_t>(clusters.num_clusters + first_cluster);
-  for (int64_t i = 0; i < n; ++i) order[pinned + i] = static_cast<uint16_t>(order[pinned + i] + pinned);
-  if (pinned > 0) index_sink(row, segment, kernels);
-
-  const size_t vector_bytes = static_cast<size_t>(dim) * 2;
-  for (int64_t i = 0; i < options.segment_tokens; ++i) {
-    memcpy(segment.keys(row) + i * dim, keys + order[i] * dim, vector_bytes);
-    memcpy(segment.values(row) + i * dim, values + order[i] * dim, vector_bytes);
-  }
-}
-
 std::shared_ptr<Segment> Sequence::build_segment(int64_t slot, uint16_t* ingest, const Kernels& kernels,
                                                  ThreadPool& pool) {
   const int64_t rows = geometry_.num_rows();
   auto segment = std::make_shared<Segment>(geometry_, slot);
-  const int64_t scratch_floats =
-      kernels.cluster_scratch_floats(geometry_.index.segment_tokens, geometry_.head_dim, geometry_.max_clusters);
+  const int64_t scratch_floats = index_scratch_floats(geometry_, kernels);
   HugeBuffer scratch(pool.num_threads() * scratch_floats * 4);
+  const int64_t sink = segments_.empty() ? geometry_.index.sink_tokens : 0;
   pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t row = begin; row < end; ++row) {
-      build_row(row, *segment, kernels, scratch.as<float>() + thread * scratch_floats);
+      const std::vector<float> scale = query_scale(row);
+      const IndexSource source{tail_keys(row), tail_values(row), scale.empty() ? nullptr : scale.data(), sink};
+      build_index(geometry_, kernels, source, row, *segment, scratch.as<float>() + thread * scratch_floats);
     }
   });
   for (int64_t row = 0; row < rows; ++row) {

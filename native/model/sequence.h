@@ -37,6 +37,11 @@ class Sequence {
   uint16_t* tail_values(int64_t row) const {
     return tail_.as<uint16_t>() + (geometry_.num_rows() + row) * tail_values_;
   }
+  KvRange tail_range(int64_t row, int64_t first, int64_t count) const {
+    const int64_t offset = first * geometry_.head_dim;
+    return {KvType::kF16, reinterpret_cast<const uint8_t*>(tail_keys(row) + offset),
+            reinterpret_cast<const uint8_t*>(tail_values(row) + offset), geometry_.head_dim * 2, count, nullptr};
+  }
   /// Running sum of squares of the queries by dimension, for the query metric. f32 [headDim]
   float* query_squares(int64_t row) const { return sums_.as<float>() + row * geometry_.head_dim; }
   /// How the variance within clusters is spread over the dimensions, f32 [headDim] with sum 1: the diagonal of the variance
@@ -46,7 +51,7 @@ class Sequence {
   /// A sequence with the same tokens: it shares the segments and copies the tail.
   std::shared_ptr<Sequence> fork() const;
   /// Copies keys and values of `count` tokens from token `first` on, in token order, to out, f16 [keys then values, row,
-  /// count, headDim]: what append_tokens() of a sequence of the same model takes, whatever its index options.
+  /// count, headDim]: what append_tokens() of a sequence of the same model takes, whatever its index options. kQ8 is rounded.
   void read_tokens(int64_t first, int64_t count, uint16_t* out) const;
   void append_tokens(const uint16_t* keys_and_values, int64_t count);
 
@@ -67,11 +72,8 @@ class Sequence {
   ZoneTotals zones;
 
  private:
-  void build_row(int64_t row, Segment& segment, const Kernels& kernels, float* scratch) const;
   /// f32 [headDim], or empty where the query metric is off.
   std::vector<float> query_scale(int64_t row) const;
-  /// The first tokens as cluster 0 of a row.
-  void index_sink(int64_t row, Segment& segment, const Kernels& kernels) const;
   /// Adds a segment to the chain and its squares to the key spread.
   void chain(std::shared_ptr<Segment> segment);
 

@@ -1,6 +1,7 @@
 #pragma once
 // Naive float64 attention and f16 conversion for the kernel tests.
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "check.h"
@@ -11,6 +12,7 @@ namespace wavekv_test {
 using wavekv::AttentionState;
 using wavekv::Kernels;
 using wavekv::KvRange;
+using wavekv::KvType;
 using wavekv::SimdLevel;
 using wavekv::kNoMass;
 
@@ -68,11 +70,9 @@ struct State {
 struct Reference {
   std::vector<double> logs;
   std::vector<std::vector<double>> vectors;
-  void add(double log_weight, const uint16_t* vector, int64_t head_dim, double factor = 1) {
+  void add(double log_weight, std::vector<double> vector) {
     logs.push_back(log_weight);
-    std::vector<double> v(static_cast<size_t>(head_dim));
-    for (int64_t i = 0; i < head_dim; ++i) v[static_cast<size_t>(i)] = half_value(vector[i]) * factor;
-    vectors.push_back(std::move(v));
+    vectors.push_back(std::move(vector));
   }
   double log_total() const {
     double top = -1e300, total = 0;
@@ -90,15 +90,62 @@ struct Reference {
   }
 };
 
-inline double dot_half(const float* q, const uint16_t* k, int64_t head_dim) {
+inline std::vector<double> half_vector(const uint16_t* x, int64_t n) {
+  std::vector<double> result;
+  for (int64_t i = 0; i < n; ++i) result.push_back(half_value(x[i]));
+  return result;
+}
+
+/// scale * x + centre, f16 [n] or null.
+inline std::vector<double> i8_vector(const int8_t* x, double scale, const uint16_t* centre, int64_t n) {
+  std::vector<double> result;
+  for (int64_t i = 0; i < n; ++i) result.push_back(scale * x[i] + (centre == nullptr ? 0.0 : half_value(centre[i])));
+  return result;
+}
+
+inline double dot(const float* q, const std::vector<double>& x) {
   double total = 0;
-  for (int64_t i = 0; i < head_dim; ++i) total += static_cast<double>(q[i]) * half_value(k[i]);
+  for (size_t i = 0; i < x.size(); ++i) total += static_cast<double>(q[i]) * x[i];
   return total;
 }
 
-/// Finished output and log-sum-exp of one query against the reference.
+/// Keys and values in arrays of their own, f16 [numTokens, headDim], as the tail of a sequence has them.
+inline KvRange f16_range(const uint16_t* keys, const uint16_t* values, int64_t head_dim, int64_t num_tokens) {
+  return {KvType::kF16, reinterpret_cast<const uint8_t*>(keys), reinterpret_cast<const uint8_t*>(values), 2 * head_dim,
+          num_tokens, nullptr};
+}
+
+/// One token of a range as KvRange defines it, in float64.
+struct Token {
+  std::vector<double> key, value;
+};
+inline Token read_token(const KvRange& range, int64_t t, int64_t head_dim) {
+  const uint8_t* key = range.keys + t * range.stride;
+  if (range.type == KvType::kF16) {
+    const uint8_t* value = range.values + t * range.stride;
+    return {half_vector(reinterpret_cast<const uint16_t*>(key), head_dim),
+            half_vector(reinterpret_cast<const uint16_t*>(value), head_dim)};
+  }
+  const int8_t* bytes = reinterpret_cast<const int8_t*>(key);
+  float scales[2];
+  memcpy(scales, key + 2 * head_dim, sizeof scales);
+  return {i8_vector(bytes, static_cast<double>(scales[0]), range.centre, head_dim),
+          i8_vector(bytes + head_dim, static_cast<double>(scales[1]), nullptr, head_dim)};
+}
+
+/// Adds the first `num_tokens` of a range, each read in float64, under one query.
+inline void add_tokens(Reference& reference, const float* q, const KvRange& range, int64_t num_tokens,
+                       int64_t head_dim) {
+  for (int64_t t = 0; t < num_tokens; ++t) {
+    Token token = read_token(range, t, head_dim);
+    reference.add(dot(q, token.key), std::move(token.value));
+  }
+}
+
+/// Finished output and log-sum-exp of one query against the reference. tolerance: of the output, relative to its largest
+/// element; mass_tolerance: absolute, of the log of the mass.
 inline void check_state(const Kernels& kernels, State& state, int64_t query, int64_t head_dim,
-                        const Reference& reference, double tolerance) {
+                        const Reference& reference, double tolerance, double mass_tolerance = 1e-4) {
   const int64_t num_queries = static_cast<int64_t>(state.max.size());
   std::vector<float> out(state.out.size(), -7.0f);
   kernels.finish_state(num_queries, head_dim, state.view(), out.data());
@@ -112,7 +159,7 @@ inline void check_state(const Kernels& kernels, State& state, int64_t query, int
     CHECK(state.max[static_cast<size_t>(query)] == kNoMass && state.denominator[static_cast<size_t>(query)] == 0.0f);
   } else {
     const double log_total = state.max[static_cast<size_t>(query)] + std::log(state.denominator[static_cast<size_t>(query)]);
-    CHECK_NEAR(log_total, reference.log_total(), 1e-4, 1e-6);
+    CHECK_NEAR(log_total, reference.log_total(), mass_tolerance, 1e-6);
   }
 }
 

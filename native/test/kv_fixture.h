@@ -14,12 +14,13 @@
 // kernels and the model.
 namespace wavekv_test {
 
-inline wavekv::KvGeometry small_geometry() {
+inline wavekv::KvGeometry small_geometry(wavekv::KvType kv_type) {
   wavekv::KvGeometry g{};
   g.num_layers = 2;
   g.num_kv_heads = 2;
   g.group_size = 3;
   g.head_dim = 32;
+  g.kv_type = kv_type;
   g.index.segment_tokens = 128;
   g.index.local_window = 40;
   g.index.clustering = {true, 4, 8, 32};
@@ -62,6 +63,29 @@ class Regions {
         range[2] = start;
         range[3] = segment->sizes(row)[cluster];
         plan[1] += range[3];
+      }
+    }
+  }
+
+  /// Copies the planned ranges into blocks 0, 1, ... of the cache and has the plan read them from there.
+  void move_plan_to(wavekv::BlockCache& cache, int64_t num_rows, int64_t layer, const wavekv::DecodeAttention& attention) {
+    int64_t block = 0;
+    for (int64_t r = 0; r < num_rows; ++r) {
+      uint32_t* plan = plan_.data() + r * regions.plan_stride;
+      const std::vector<uint32_t> in_place(plan + 4, plan + 4 + 4 * plan[0]);
+      const int64_t row = geometry_.row(layer, r % geometry_.num_kv_heads);
+      plan[0] = 0;
+      for (size_t i = 0; i < in_place.size(); i += 4) {
+        for (uint32_t done = 0; done < in_place[i + 3]; done += wavekv::kBlockTokens) {
+          const uint32_t left = in_place[i + 3] - done;
+          const uint32_t count = left < wavekv::kBlockTokens ? left : wavekv::kBlockTokens;
+          cache.fill(block, attention.segment_in_slot(in_place[i + 1])->range(row, in_place[i + 2] + done, count));
+          uint32_t* range = plan + 4 + 4 * plan[0]++;
+          range[0] = wavekv::kRangeCacheHit;
+          range[1] = static_cast<uint32_t>(block++);
+          range[2] = 0;
+          range[3] = count;
+        }
       }
     }
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "attention_reference.h"
 #include "kv_fixture.h"
 
 using namespace wavekv;
@@ -9,98 +10,100 @@ using namespace wavekv_test;
 
 namespace {
 
-double half(uint16_t bits) {
-  float value;
-  portable::kKernels.from_f16(&bits, &value, 1);
-  return static_cast<double>(value);
-}
-
-double dot(const float* q, const uint16_t* key, int64_t dim) {
-  double sum = 0;
-  for (int64_t d = 0; d < dim; ++d) sum += static_cast<double>(q[d]) * half(key[d]);
-  return sum;
-}
+constexpr KvType kTypes[] = {KvType::kF16, KvType::kQ8};
 
 struct Accumulator {
   std::vector<double> numerator;
   double denominator = 0;
   explicit Accumulator(int64_t dim) : numerator(static_cast<size_t>(dim)) {}
-  void add(double weight, const uint16_t* values, double scale) {
-    for (size_t d = 0; d < numerator.size(); ++d) numerator[d] += weight * scale * half(values[d]);
+  void add(double mass, const std::vector<double>& value) {
+    denominator += mass;
+    for (size_t d = 0; d < numerator.size(); ++d) numerator[d] += mass * value[d];
+  }
+  /// Every token of a range, as its records say.
+  void add(const float* q, const KvRange& range) {
+    for (int64_t t = 0; t < range.num_tokens; ++t) {
+      const Token token = read_token(range, t, static_cast<int64_t>(numerator.size()));
+      add(std::exp(dot(q, token.key)), token.value);
+    }
+  }
+  std::vector<double> output() const {
+    std::vector<double> out;
+    for (double x : numerator) out.push_back(x / denominator);
+    return out;
   }
 };
 
-/// Exact attention over every token of the sequence.
+/// Exact attention over every token of the sequence, the step's own included.
 std::vector<double> naive_full(const Sequence& sequence, int64_t row, const float* q) {
-  const int64_t dim = sequence.geometry().head_dim;
-  Accumulator sum(dim);
-  const auto add = [&](const uint16_t* keys, const uint16_t* values, int64_t count) {
-    for (int64_t t = 0; t < count; ++t) {
-      const double weight = std::exp(dot(q, keys + t * dim, dim));
-      sum.denominator += weight;
-      sum.add(weight, values + t * dim, 1);
-    }
-  };
-  for (const auto& segment : sequence.segments()) add(segment->keys(row), segment->values(row), segment->num_tokens());
-  add(sequence.tail_keys(row), sequence.tail_values(row), sequence.tail_tokens() + 1);
-  for (double& x : sum.numerator) x /= sum.denominator;
-  return sum.numerator;
+  Accumulator sum(sequence.geometry().head_dim);
+  for (const auto& segment : sequence.segments()) sum.add(q, segment->range(row, 0, segment->num_tokens()));
+  sum.add(q, sequence.tail_range(row, 0, sequence.tail_tokens() + 1));
+  return sum.output();
+}
+
+/// q^T P q of the sequence's key spread.
+double quadratic_form(const Sequence& sequence, int64_t row, const float* q) {
+  double sum = 0;
+  for (int64_t d = 0; d < sequence.geometry().head_dim; ++d) {
+    sum += std::pow(static_cast<double>(q[d]), 2) * static_cast<double>(sequence.key_spread(row)[d]);
+  }
+  return sum;
+}
+
+/// The estimated log mass of a cluster, from what the meta index stores.
+double log_mass(const MetaIndex& index, int64_t c, int64_t dim, const float* q, double variance_term, double quadratic) {
+  const double log_size = std::log(static_cast<double>(index.sizes[c]));
+  const double spread = 0.5 * variance_term * static_cast<double>(index.variances[c]) * quadratic;
+  const auto centroid = i8_vector(index.centroids + c * dim, static_cast<double>(index.centroid_scales[c]), index.centre, dim);
+  return dot(q, centroid) + log_size + std::min({spread, 0.75 * log_size, 3.0});
 }
 
 /// The formulas with a given set of retrieved clusters (by handle); every other cluster is estimated.
 std::vector<double> naive_tripartite(const Sequence& sequence, int64_t row, const float* q,
                                      const std::vector<uint32_t>& retrieved, double variance_term) {
   const KvGeometry& g = sequence.geometry();
-  const int64_t dim = g.head_dim;
-  Accumulator sum(dim);
-  const auto exact = [&](const uint16_t* keys, const uint16_t* values, int64_t count) {
-    for (int64_t t = 0; t < count; ++t) {
-      const double weight = std::exp(dot(q, keys + t * dim, dim));
-      sum.denominator += weight;
-      sum.add(weight, values + t * dim, 1);
-    }
-  };
-  double quadratic = 0;
-  for (int64_t i = 0; i < dim; ++i) {
-    quadratic += static_cast<double>(q[i]) * static_cast<double>(q[i]) * static_cast<double>(sequence.key_spread(row)[i]);
-  }
+  const double quadratic = quadratic_form(sequence, row, q);
+  Accumulator sum(g.head_dim);
   for (const auto& segment : sequence.segments()) {
+    const MetaIndex index = segment->meta_index(row);
     int64_t start = 0;
-    for (int64_t c = 0; c < segment->count(row); ++c) {
+    for (int64_t c = 0; c < index.num_clusters; ++c) {
       const uint32_t handle = static_cast<uint32_t>((segment->slot() * g.num_rows() + row) * g.max_clusters + c);
-      const int64_t size = segment->sizes(row)[c];
+      const int64_t size = index.sizes[c];
       if (std::find(retrieved.begin(), retrieved.end(), handle) != retrieved.end()) {
-        exact(segment->keys(row) + start * dim, segment->values(row) + start * dim, size);
+        sum.add(q, segment->range(row, start, size));
       } else {
-        double log_weight = dot(q, segment->centroids(row) + c * dim, dim);
-        if (variance_term > 0) {
-          log_weight += std::min({0.5 * variance_term * static_cast<double>(segment->variances(row)[c]) * quadratic,
-                                  0.75 * std::log(static_cast<double>(size)), 3.0});
-        }
-        const double weight = std::exp(log_weight);
-        sum.denominator += static_cast<double>(size) * weight;
-        sum.add(weight, segment->value_sums(row) + c * dim, 1);
+        const double mean_scale = static_cast<double>(index.value_scales[c]) / static_cast<double>(size);
+        sum.add(std::exp(log_mass(index, c, g.head_dim, q, variance_term, quadratic)),
+                i8_vector(index.value_sums + c * g.head_dim, mean_scale, nullptr, g.head_dim));
       }
       start += size;
     }
   }
-  exact(sequence.tail_keys(row), sequence.tail_values(row), sequence.tail_tokens() + 1);
-  for (double& x : sum.numerator) x /= sum.denominator;
-  return sum.numerator;
+  sum.add(q, sequence.tail_range(row, 0, sequence.tail_tokens() + 1));
+  return sum.output();
 }
 
+/// Of attention's output against its records: int8 ones are met by queries and weights of 16 bits.
+double tolerance(KvType type) { return type == KvType::kQ8 ? 5e-4 : 1e-5; }
+
 struct Setup {
-  KvGeometry geometry = small_geometry();
+  KvGeometry geometry;
+  const Kernels& kernels;
   ThreadPool pool{2};
-  Regions regions{geometry, 8, 16 * max_clusters_per_row(small_geometry().index)};
-  BlockCache block_cache{0, 32};
+  Regions regions{geometry, 8, 16 * geometry.max_clusters};
+  BlockCache block_cache{0, geometry};
   int64_t next_slot = 0;
   std::vector<std::unique_ptr<Sequence>> sequences;
   std::vector<float> queries, out;
 
+  explicit Setup(KvType kv_type = KvType::kQ8, const Kernels& level = portable::kKernels)
+      : geometry(small_geometry(kv_type)), kernels(level) {}
+
   Sequence& add(int64_t num_tokens, uint64_t seed) {
     sequences.push_back(std::make_unique<Sequence>(geometry));
-    fill(*sequences.back(), num_tokens, seed, regions, portable::kKernels, pool, next_slot);
+    fill(*sequences.back(), num_tokens, seed, regions, kernels, pool, next_slot);
     return *sequences.back();
   }
 
@@ -111,13 +114,17 @@ struct Setup {
     queries.resize(entries.size() * static_cast<size_t>(width));
     for (float& q : queries) q = static_cast<float>(0.35 * random.normal());
     out.assign(queries.size(), 0);
-    DecodeAttention attention(geometry, options, regions.regions, block_cache, portable::kKernels, pool);
+    run(layer, options, entries, out);
+  }
+
+  void run(int64_t layer, WaveOptions options, const std::vector<DecodeEntry>& entries, std::vector<float>& result) {
+    DecodeAttention attention(geometry, options, regions.regions, block_cache, kernels, pool);
     attention.begin(entries);
-    if (attention.num_wave_rows() > 0) {
-      attention.score(layer, queries.data());
-      regions.plan_in_place(attention.num_wave_rows(), attention);
-    }
-    attention.attend(layer, queries.data(), out.data());
+    attention.score(layer, queries.data());
+    attention.choose(layer);
+    regions.plan_in_place(attention.num_wave_rows(), attention);
+    attention.attend(layer, queries.data());
+    attention.merge(result.data());
   }
 
   const float* query(int64_t token, int64_t kv_head, int64_t g) const {
@@ -146,25 +153,34 @@ struct Setup {
 }  // namespace
 
 TEST(full_mode_is_exact) {
-  Setup setup;
-  Sequence& sequence = setup.add(700, 1);
-  CHECK(sequence.segments().size() == 5);
-  setup.step(1, WaveOptions(), {{&sequence, 0, false, 0}});
-  CHECK(setup.worst_against_full(sequence, 1, 0) < 1e-4);
+  for (const Kernels* kernels : levels()) {
+    for (const KvType type : kTypes) {
+      Setup setup(type, *kernels);
+      Sequence& sequence = setup.add(700, 1);
+      CHECK(sequence.segments().size() == 5);
+      setup.step(1, WaveOptions(), {{&sequence, 0, false, 0}});
+      CHECK(setup.worst_against_full(sequence, 1, 0) < tolerance(type));
+    }
+  }
 }
 
 TEST(full_retrieval_equals_full_attention) {
-  Setup setup;
-  Sequence& sequence = setup.add(700, 2);
-  setup.step(0, WaveOptions(), {{&sequence, 0, true, 1.0}});
-  CHECK(setup.worst_against_full(sequence, 0, 0) < 1e-3);
-  CHECK_NEAR(sequence.zones.estimation_tokens, 0, 0, 0);
-  CHECK_NEAR(sequence.zones.retrieval_tokens, 2.0 * 5 * 128, 0, 0);
+  for (const Kernels* kernels : levels()) {
+    for (const KvType type : kTypes) {
+      Setup setup(type, *kernels);
+      Sequence& sequence = setup.add(700, 2);
+      setup.step(0, WaveOptions(), {{&sequence, 0, true, 1.0}});
+      CHECK(setup.worst_against_full(sequence, 0, 0) < tolerance(type));
+      CHECK_NEAR(sequence.zones.estimation_tokens, 0, 0, 0);
+      CHECK(sequence.zones.unattended_mass == 0);
+      CHECK_NEAR(sequence.zones.retrieval_tokens, 2.0 * 5 * 128, 0, 0);
+    }
+  }
 }
 
-TEST(tripartite_equals_the_formulas) {
+void check_tripartite(const Kernels& kernels, KvType type) {
   for (const double variance_term : {0.0, 0.5, 1.0}) {
-    Setup setup;
+    Setup setup(type, kernels);
     Sequence& sequence = setup.add(700, 3);
     WaveOptions options;
     options.variance_term = variance_term;
@@ -183,7 +199,52 @@ TEST(tripartite_equals_the_formulas) {
     const ZoneTotals& z = sequence.zones;
     CHECK_NEAR((z.steady_mass + z.retrieval_mass + z.estimation_mass) / z.query_heads, 1, 1e-6, 0);
     CHECK_NEAR((z.steady_tokens + z.retrieval_tokens + z.estimation_tokens) / z.rows, 701, 1e-9, 0);
+    CHECK_NEAR(z.retrieval_bytes, z.retrieval_tokens * static_cast<double>(setup.geometry.record_bytes()), 0, 0);
   }
+}
+
+TEST(tripartite_equals_the_formulas) {
+  for (const Kernels* kernels : levels()) {
+    for (const KvType type : kTypes) check_tripartite(*kernels, type);
+  }
+}
+
+TEST(blocks_of_the_cache_are_attended_as_the_segments_are) {
+  for (const Kernels* kernels : levels()) {
+    for (const KvType type : kTypes) {
+      Setup setup(type, *kernels);
+      Sequence& sequence = setup.add(700, 14);
+      setup.step(1, WaveOptions(), {{&sequence, 0, true, 0.3}});
+      BlockCache cache(400, setup.geometry);
+      DecodeAttention attention(setup.geometry, WaveOptions(), setup.regions.regions, cache, *kernels, setup.pool);
+      attention.begin({{&sequence, 0, true, 0.3}});
+      attention.score(1, setup.queries.data());
+      attention.choose(1);
+      setup.regions.plan_in_place(attention.num_wave_rows(), attention);
+      setup.regions.move_plan_to(cache, attention.num_wave_rows(), 1, attention);
+      std::vector<float> out(setup.out.size());
+      attention.attend(1, setup.queries.data());
+      attention.merge(out.data());
+      CHECK(out == setup.out);
+    }
+  }
+}
+
+TEST(a_block_takes_one_to_eight_tokens) {
+  Setup setup;
+  Sequence& sequence = setup.add(200, 15);
+  BlockCache cache(2, setup.geometry);
+  const Segment& segment = *sequence.segments()[0];
+  const auto refuses = [&](int64_t block, int64_t count) {
+    try {
+      cache.fill(block, segment.range(0, 0, count));
+    } catch (const std::runtime_error&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK(refuses(2, 8) && refuses(-1, 8) && refuses(0, 9) && refuses(0, 0));
+  CHECK(!refuses(1, 8) && !refuses(0, 1));
 }
 
 TEST(error_falls_as_the_budget_grows) {
@@ -236,18 +297,10 @@ TEST(sequences_of_a_batch_do_not_touch_each_other) {
   setup.step(0, WaveOptions(), {{&a, 0, true, 0.1}, {&b, 1, true, 0.1}, {&c, 2, false, 0}});
   const std::vector<float> together = setup.out;
   const int64_t width = setup.geometry.num_kv_heads * setup.geometry.group_size * setup.geometry.head_dim;
-  const Sequence* sequences[] = {&a, &b, &c};
-  const std::vector<float> queries = setup.queries;
+  Sequence* sequences[] = {&a, &b, &c};
   for (int64_t token = 0; token < 3; ++token) {
-    DecodeAttention alone(setup.geometry, WaveOptions(), setup.regions.regions, setup.block_cache, portable::kKernels,
-                          setup.pool);
-    alone.begin({{const_cast<Sequence*>(sequences[token]), token, token < 2, 0.1}});
-    std::vector<float> out(queries.size());
-    if (alone.num_wave_rows() > 0) {
-      alone.score(0, queries.data());
-      setup.regions.plan_in_place(alone.num_wave_rows(), alone);
-    }
-    alone.attend(0, queries.data(), out.data());
+    std::vector<float> out(setup.queries.size());
+    setup.run(0, WaveOptions(), {{sequences[token], token, token < 2, 0.1}}, out);
     CHECK(std::equal(out.begin() + token * width, out.begin() + (token + 1) * width, together.begin() + token * width));
   }
 }
@@ -268,25 +321,6 @@ TEST(clusters_cover_every_token_of_a_segment_once) {
       CHECK(std::count(seen.begin(), seen.end(), 1) == 128);
     }
   }
-}
-
-TEST(segment_keeps_the_tails_vectors) {
-  Setup setup;
-  const KvGeometry& g = setup.geometry;
-  Sequence sequence(g);
-  int64_t slot = 0;
-  fill(sequence, 167, 11, setup.regions, portable::kKernels, setup.pool, slot);  // one short of a segment
-  CHECK(slot == 0);
-  std::vector<uint16_t> keys(sequence.tail_keys(3), sequence.tail_keys(3) + 167 * 32);
-  sequence.advance(1);
-  CHECK(sequence.segment_ready());
-  auto segment = sequence.build_segment(0, setup.regions.regions.ingest, portable::kKernels, setup.pool);
-  sequence.attach(segment);
-  CHECK(sequence.num_tokens() == 168 && sequence.tail_tokens() == 40);
-  for (int64_t i = 0; i < 128; ++i) {
-    CHECK(std::equal(segment->keys(3) + i * 32, segment->keys(3) + (i + 1) * 32, keys.begin() + segment->order(3)[i] * 32));
-  }
-  CHECK(std::equal(keys.begin() + 128 * 32, keys.end(), sequence.tail_keys(3)));
 }
 
 TEST(a_sequence_that_adopts_segments_attends_as_the_one_that_built_them) {
@@ -334,29 +368,35 @@ TEST(a_batch_past_the_control_planes_rows_is_refused) {
 }
 
 TEST(key_spread_is_the_variance_within_clusters_by_dimension) {
-  Setup setup;
+  Setup setup(KvType::kF16);  // keys as they were when clustered
   Sequence& sequence = setup.add(500, 21);
   const KvGeometry& g = setup.geometry;
+  const size_t dim = static_cast<size_t>(g.head_dim);
   for (int64_t row = 0; row < g.num_rows(); ++row) {
-    std::vector<double> squares(static_cast<size_t>(g.head_dim));
+    std::vector<double> squares(dim);
     double total = 0;
     for (const auto& segment : sequence.segments()) {
-      int64_t token = 0;
+      int64_t start = 0;
       for (int64_t c = 0; c < segment->count(row); ++c) {
-        const bool sink = segment == sequence.segments()[0] && c == 0;
-        for (int64_t m = 0; m < segment->sizes(row)[c]; ++m, ++token) {
-          for (int64_t d = 0; d < g.head_dim && !sink; ++d) {
-            const double deviation =
-                half(segment->keys(row)[token * g.head_dim + d]) - half(segment->centroids(row)[c * g.head_dim + d]);
-            squares[static_cast<size_t>(d)] += deviation * deviation;
-            total += deviation * deviation;
+        const int64_t size = segment->sizes(row)[c];
+        const KvRange members = segment->range(row, start, size);
+        start += size;
+        if (segment == sequence.segments()[0] && c == 0) continue;  // the sink
+        std::vector<double> mean(dim);
+        for (int64_t t = 0; t < size; ++t) {
+          const Token token = read_token(members, t, g.head_dim);
+          for (size_t d = 0; d < dim; ++d) mean[d] += token.key[d] / static_cast<double>(size);
+        }
+        for (int64_t t = 0; t < size; ++t) {
+          const Token token = read_token(members, t, g.head_dim);
+          for (size_t d = 0; d < dim; ++d) {
+            squares[d] += std::pow(token.key[d] - mean[d], 2);
+            total += std::pow(token.key[d] - mean[d], 2);
           }
         }
       }
     }
-    for (int64_t d = 0; d < g.head_dim; ++d) {
-      CHECK_NEAR(static_cast<double>(sequence.key_spread(row)[d]), squares[static_cast<size_t>(d)] / total, 1e-6, 1e-4);
-    }
+    for (size_t d = 0; d < dim; ++d) CHECK_NEAR(static_cast<double>(sequence.key_spread(row)[d]), squares[d] / total, 1e-6, 1e-4);
   }
 }
 
@@ -383,18 +423,10 @@ TEST(error_ranking_prefers_clusters_that_estimates_get_wrong) {
     double sum = 0;
     for (int64_t g = 0; g < setup.geometry.group_size; ++g) {
       const float* q = setup.query(0, row % setup.geometry.num_kv_heads, g);
-      double quadratic = 0;
-      for (int64_t d = 0; d < dim; ++d) quadratic += std::pow(static_cast<double>(q[d]), 2) * static_cast<double>(sequence.key_spread(row)[d]);
-      const double log_size = std::log(static_cast<double>(segment.sizes(row)[c]));
-      const double bound = std::min(0.75 * log_size, 3.0);
-      const double log_mass = dot(q, segment.centroids(row) + c * dim, dim) + log_size +
-                              std::min(0.25 * static_cast<double>(segment.variances(row)[c]) * quadratic, bound);
-      double whole = 0;  // of this query head, exactly
-      for (const auto& other : sequence.segments()) {
-        for (int64_t t = 0; t < other->num_tokens(); ++t) whole += std::exp(dot(q, other->keys(row) + t * dim, dim));
-      }
-      for (int64_t t = 0; t <= sequence.tail_tokens(); ++t) whole += std::exp(dot(q, sequence.tail_keys(row) + t * dim, dim));
-      sum += std::exp(log_mass) / whole;
+      Accumulator whole(dim);  // of this query head, exactly
+      for (const auto& other : sequence.segments()) whole.add(q, other->range(row, 0, other->num_tokens()));
+      whole.add(q, sequence.tail_range(row, 0, sequence.tail_tokens() + 1));
+      sum += std::exp(log_mass(segment.meta_index(row), c, dim, q, 0.5, quadratic_form(sequence, row, q))) / whole.denominator;
     }
     return sum * std::sqrt(static_cast<double>(segment.variances(row)[c])) / static_cast<double>(segment.sizes(row)[c]);
   };
@@ -423,7 +455,7 @@ TEST(a_fork_goes_its_own_way) {
 }
 
 TEST(tokens_that_are_read_and_appended_give_the_same_index) {
-  Setup setup;
+  Setup setup(KvType::kF16);
   Sequence& sequence = setup.add(430, 24);
   const int64_t values = 2 * setup.geometry.num_rows() * setup.geometry.head_dim;
   Sequence copy(setup.geometry);
@@ -454,6 +486,32 @@ TEST(tokens_that_are_read_and_appended_give_the_same_index) {
     refused = true;
   }
   CHECK(refused);
+}
+
+TEST(tokens_read_from_int8_records_are_within_a_step) {
+  Setup exact(KvType::kF16), rounded(KvType::kQ8);
+  Sequence& from = exact.add(430, 25);
+  Sequence& to = rounded.add(430, 25);
+  const int64_t rows = exact.geometry.num_rows(), dim = exact.geometry.head_dim;
+  std::vector<uint16_t> expected(static_cast<size_t>(2 * rows * 430 * dim)), actual(expected);
+  from.read_tokens(0, 430, expected.data());
+  to.read_tokens(0, 430, actual.data());
+  const int64_t in_segments = 430 - to.tail_tokens();
+  CHECK(in_segments == 3 * 128);
+  for (int64_t vector = 0; vector < 2 * rows * 430; ++vector) {
+    const int64_t row = vector / 430 % rows, token = vector % 430;
+    const bool is_key = vector < rows * 430;
+    const auto x = half_vector(expected.data() + vector * dim, dim), y = half_vector(actual.data() + vector * dim, dim);
+    if (token >= in_segments) {
+      CHECK(x == y);
+      continue;
+    }
+    const auto centre = half_vector(to.segments()[static_cast<size_t>(token / 128)]->centre(row), dim);
+    double most = 0;
+    for (size_t d = 0; d < x.size(); ++d) most = std::max(most, std::fabs(x[d] - (is_key ? centre[d] : 0)));
+    // Half a step of the record, and half of f16's.
+    for (size_t d = 0; d < x.size(); ++d) CHECK_NEAR(y[d], x[d], 0.501 * most / 127, 1e-3);
+  }
 }
 
 TEST_MAIN()

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <vector>
 
 #include "check.h"
@@ -134,6 +135,34 @@ TEST(rope_frequency_factors_divide) {
     refused = true;
   }
   CHECK(refused);
+}
+
+TEST(to_i8_is_within_half_a_step) {
+  for (const Kernels* k : levels()) {
+    for (int64_t n : {1, 7, 16, 33, 80, 256}) {
+      for (double scale : {1e-30, 1e-3, 1.0, 3e4, 1e37}) {
+        const auto x = normal(n, static_cast<uint64_t>(n), scale);
+        std::vector<int8_t> y(x.size() + 1, 99);
+        const double step = static_cast<double>(k->to_i8(x.data(), y.data(), n));
+        double most = 0;
+        for (float v : x) most = std::max(most, std::fabs(static_cast<double>(v)));
+        CHECK_NEAR(step, most / 127, 0, 1e-6);
+        for (size_t i = 0; i < x.size(); ++i) {
+          CHECK(y[i] >= -127);
+          CHECK_NEAR(step * y[i], static_cast<double>(x[i]), 0.50001 * step, 0);
+        }
+        CHECK(y.back() == 99);
+      }
+    }
+    const float extremes[] = {-3.0f, 3.0f, 0.0f, -0.0f, 1.5f};
+    int8_t y[5];
+    CHECK_NEAR(k->to_i8(extremes, y, 5), 3.0 / 127, 0, 1e-6);
+    CHECK(y[0] == -127 && y[1] == 127 && y[2] == 0 && y[3] == 0 && y[4] == 64);
+    const std::vector<float> zeros(33, 0.0f);
+    std::vector<int8_t> of_zeros(33, 5);
+    CHECK(k->to_i8(zeros.data(), of_zeros.data(), 33) == 0.0f);
+    CHECK(of_zeros == std::vector<int8_t>(33, 0));
+  }
 }
 
 TEST_MAIN()

@@ -45,6 +45,7 @@ async function loadFile(config: Config, modelPath: string): Promise<LoadedNode> 
     estimationBudget: config.estimationBudget,
     localWindow: config.localWindow,
     segmentTokens: config.segmentTokens,
+    kvType: config.kvType,
     reusePrefixes: config.prefixCache === "on",
     blockCacheMiB: config.blockCache,
   });

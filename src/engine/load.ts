@@ -32,7 +32,7 @@ export function loadModel(options: EngineOptions, overrides: Partial<WaveSetting
   });
   const modelInfo = model.info();
   const wave = { ...waveSettings(options), ...overrides };
-  const blockCacheBlocks = blocksInMiB(options.blockCacheMiB, modelInfo.headDim);
+  const blockCacheBlocks = blocksInMiB(options.blockCacheMiB, modelInfo.headDim, wave.kvType);
   const native = new addon.Runner(model, {
     ...wave,
     maxBatchTokens: PREFILL_CHUNK_TOKENS + options.maxParallel,
@@ -71,6 +71,7 @@ export function loadModel(options: EngineOptions, overrides: Partial<WaveSetting
 function waveSettings(options: EngineOptions): WaveSettings {
   return {
     ...DEFAULTS,
+    kvType: options.kvType ?? DEFAULTS.kvType,
     segmentTokens: options.segmentTokens ?? DEFAULTS.segmentTokens,
     localWindow: options.localWindow ?? DEFAULTS.localWindow,
     retrievalBudget: options.retrievalBudget ?? DEFAULTS.retrievalBudget,

@@ -1,4 +1,4 @@
-import type { NativeWaveOptions, SimdLevel } from "../native/addon.js";
+import type { KvType, NativeWaveOptions, SimdLevel } from "../native/addon.js";
 import type { AttentionMode } from "./types.js";
 
 /** What `startEngine` takes; null leaves the choice to the engine (`DEFAULTS` below, or the model file). */
@@ -18,6 +18,8 @@ export interface EngineOptions {
   estimationBudget: number | null;
   localWindow: number | null;
   segmentTokens: number | null;
+  /** How segments keep keys and values. */
+  kvType: KvType | null;
   /** Whether a prompt may begin with the segments of an earlier one; they stay while the KV budget has room. */
   reusePrefixes: boolean;
   /** MiB of block cache; 0: every segment is attended in place. */
@@ -31,17 +33,18 @@ export type WaveSettings = NativeWaveOptions & {
 };
 
 export const DEFAULTS: Readonly<WaveSettings> = Object.freeze({
-  segmentTokens: 1024,
+  kvType: "q8",
+  segmentTokens: 512,
   localWindow: 256,
   sinkTokens: 4,
   queryMetric: 0,
   sphericalClusters: true,
   clusterIterations: 5,
-  tokensPerCluster: 16,
+  tokensPerCluster: 8,
   maxClusterSize: 32,
-  retrievalBudget: 0.05,
+  retrievalBudget: 0.06,
   estimationBudget: 0.23,
-  minClusters: 48,
+  minClusters: 96,
   varianceTerm: 0.5,
   ranking: "error",
 });

@@ -12,8 +12,8 @@ export function attentionReport(
   const perRow = (value: number) => (zones.rows > 0 ? value / zones.rows : 0);
   const perQueryHead = (value: number) => (zones.queryHeads > 0 ? value / zones.queryHeads : 0);
   const readBytes = zones.steadyBytes + zones.indexBytes + zones.retrievalBytes + zones.estimationBytes;
-  const { segmentBytes, segmentTokens, headDim, numLayers, numKvHeads } = geometry;
-  const keyValueBytes = segmentTokens * headDim * 4 * numLayers * numKvHeads;
+  const { segmentBytes, segmentTokens, recordBytes, numLayers, numKvHeads } = geometry;
+  const keyValueBytes = segmentTokens * recordBytes * numLayers * numKvHeads;
   return {
     mode: sequence.usedWave ? "wave" : "full",
     tokens: {

@@ -1,4 +1,4 @@
-import type { KvGeometry, NativeRunner, NativeSegment, NativeSequence } from "../native/addon.js";
+import type { KvGeometry, KvType, NativeRunner, NativeSegment, NativeSequence } from "../native/addon.js";
 import { ControlPlane } from "./control-plane.js";
 import { type KnownSegment, PrefixCache, ROOT_ID, segmentId } from "./prefix-cache.js";
 
@@ -33,9 +33,10 @@ export interface KvCacheOptions {
 
 const BLOCK_VECTORS = 8;
 
-/** Blocks of the block cache (8 keys and 8 values in f16) that fit into so many MiB. */
-export function blocksInMiB(mebibytes: number, headDim: number): number {
-  return Math.floor((mebibytes * 2 ** 20) / (2 * BLOCK_VECTORS * headDim * 2));
+/** Blocks of the block cache (the records of 8 tokens, as KvRange in native/include/kernels.h draws them) in so many MiB. */
+export function blocksInMiB(mebibytes: number, headDim: number, kvType: KvType): number {
+  const recordBytes = kvType === "q8" ? 2 * headDim + 8 : 4 * headDim;
+  return Math.floor((mebibytes * 2 ** 20) / (BLOCK_VECTORS * recordBytes));
 }
 
 /**

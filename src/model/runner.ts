@@ -1,5 +1,12 @@
 import type { KvCache } from "../kvcache/kv-cache.js";
-import { ENTRY_DECODE, ENTRY_LOGITS, ENTRY_WAVE, type NativeRunner, type NativeSequence } from "../native/addon.js";
+import {
+  ENTRY_DECODE,
+  ENTRY_LOGITS,
+  ENTRY_WAVE,
+  type NativeRunner,
+  type NativeSequence,
+  type PhaseTimes,
+} from "../native/addon.js";
 
 /** One entry of a step as the runner needs it. */
 export interface RunnerEntry {
@@ -11,21 +18,11 @@ export interface RunnerEntry {
   wantsLogits: boolean;
 }
 
-/** Time of the phases of all steps so far, in milliseconds. */
-export interface PhaseTimes {
-  project: number;
-  score: number;
-  lookup: number;
-  attend: number;
-  finish: number;
-}
-
 /**
  * Runs one batch through the model. Each layer crosses native (project, score) -> control plane (lookup: one access plan
  * for all rows) -> native (attend); DESIGN section 2.
  */
 export class ModelRunner {
-  readonly phaseMs: PhaseTimes = { project: 0, score: 0, lookup: 0, attend: 0, finish: 0 };
   private readonly numLayers: number;
 
   constructor(
@@ -35,31 +32,25 @@ export class ModelRunner {
     this.numLayers = kvCache.geometry.numLayers;
   }
 
+  /** What all steps so far took, in milliseconds by phase. */
+  get phaseMs(): PhaseTimes {
+    return this.native.phaseTimes();
+  }
+
   /** Runs the entries, those in wave mode first; afterwards logits and samples of those that want them can be had. */
   run(entries: readonly RunnerEntry[]): void {
     const waveRows = this.begin(entries);
-    const { native, phaseMs } = this;
-    let mark = performance.now();
-    const lap = (phase: keyof PhaseTimes) => {
-      const now = performance.now();
-      phaseMs[phase] += now - mark;
-      mark = now;
-    };
+    const { native } = this;
     for (let layer = 0; layer < this.numLayers; layer++) {
       native.project(layer);
-      lap("project");
       if (waveRows > 0) {
         native.score(layer);
-        lap("score");
         this.kvCache.controlPlane.lookup(layer, waveRows);
-        lap("lookup");
       }
       native.attend(layer);
-      lap("attend");
     }
     native.finish();
     if (waveRows > 0) this.kvCache.admit();
-    lap("finish");
   }
 
   private begin(entries: readonly RunnerEntry[]): number {

@@ -67,8 +67,12 @@ export interface NativeReadOptions {
   ranking: Ranking;
 }
 
+/** How segments keep keys and values: see KvType in native/include/kernels.h. */
+export type KvType = "f16" | "q8";
+
 /** How the wave index is built and read. */
 export interface NativeWaveOptions extends NativeReadOptions {
+  kvType: KvType;
   segmentTokens: number;
   /** Newest tokens, which stay exact and outside every segment. */
   localWindow: number;
@@ -96,6 +100,8 @@ export interface KvGeometry {
   maxClusters: number;
   tailCapacity: number;
   segmentTokens: number;
+  /** Bytes of one token's key and value in a row of a segment. */
+  recordBytes: number;
   segmentBytes: number;
   sequenceBytes: number;
 }
@@ -117,6 +123,24 @@ export interface NativeRegions {
 export const ENTRY_DECODE = 1;
 export const ENTRY_WAVE = 2;
 export const ENTRY_LOGITS = 4;
+
+/**
+ * Time of the steps from begin() to finish(), in milliseconds by phase; every moment is in exactly one. See Phase in
+ * native/include/phase_clock.h.
+ */
+export interface PhaseTimes {
+  begin: number;
+  project: number;
+  score: number;
+  choose: number;
+  controlPlane: number;
+  attend: number;
+  merge: number;
+  prefill: number;
+  output: number;
+  feedForward: number;
+  finish: number;
+}
 
 /** What changes the logits before a token is drawn; see LogitAdjustments in native/model/sampler.h. */
 export interface NativeAdjustments {
@@ -174,6 +198,8 @@ export interface NativeRunner {
   buildSegment(sequence: NativeSequence, slot: number): NativeSegment;
   /** Copies the clusters of the admissions list into the block cache. */
   admit(numAdmissions: number): void;
+  /** What the steps so far took. */
+  phaseTimes(): PhaseTimes;
   close(): void;
 }
 

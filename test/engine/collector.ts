@@ -21,6 +21,7 @@ export function engineOptions(modelPath: string, overrides: Partial<EngineOption
     estimationBudget: null,
     localWindow: 64,
     segmentTokens: 256,
+    kvType: null,
     reusePrefixes: false,
     blockCacheMiB: 0,
     ...overrides,

@@ -76,7 +76,9 @@ describe.skipIf(!canRun)("the examples against the real server", { timeout: 120_
       const document = write("short.txt", readFileSync("LICENSE", "utf8").slice(0, 3000));
       const run = await node(ASK, [document, question, "--attention", "full", "--max-tokens", "4", ...baseUrl]);
       expect(run.stdout).toMatch(/^attention +full/m);
-      expect(run.stdout).toMatch(/^KV cache read +100\.0 %/m);
+      // Full attention reads everything; in segments that is 8 bits a value where f16 would be 16.
+      const read = /^KV cache read +([\d.]+) %/m.exec(run.stdout);
+      expect(Number(read?.[1])).toBeGreaterThan(53);
     });
 
     it("says what is wrong, with exit code 1", async () => {

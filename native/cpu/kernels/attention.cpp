@@ -40,7 +40,7 @@ void finish_state(int64_t num_queries, int64_t head_dim, AttentionState state, f
   }
 }
 
-void log_sum_exp(const float* x, int64_t n, float* max_out, float* sum_out) {
+void softmax_terms(const float* x, int64_t n, float* out, float* max_out, float* sum_out) {
   const int64_t whole = n - n % kLanes;
   float tail[kLanes];
   for (int64_t i = 0; i < kLanes; ++i) tail[i] = whole + i < n ? x[whole + i] : kNoMass;
@@ -49,19 +49,27 @@ void log_sum_exp(const float* x, int64_t n, float* max_out, float* sum_out) {
   const float largest = maximum(top);
   *max_out = largest > kNoMass ? largest : kNoMass;
   *sum_out = 0.0f;
-  if (largest <= kNoMass) return;
+  if (largest <= kNoMass) {
+    for (int64_t i = 0; i < n; ++i) out[i] = 0.0f;
+    return;
+  }
   const Vec shift = broadcast(largest);
-  Vec total = keep_first(exp(load(tail) - shift), n - whole, 0.0f);
-  for (int64_t i = 0; i < whole; i += kLanes) total = total + exp(load(x + i) - shift);
-  *sum_out = sum(total);
+  Vec total = broadcast(0.0f);
+  for (int64_t i = 0; i < whole; i += kLanes) {
+    const Vec term = exp_at_most_0(load(x + i) - shift);
+    store(out + i, term);
+    total = total + term;
+  }
+  store(tail, keep_first(exp_at_most_0(load(tail) - shift), n - whole, 0.0f));
+  for (int64_t i = whole; i < n; ++i) out[i] = tail[i - whole];
+  *sum_out = sum(total + load(tail));
 }
 
-void add_shares(const float* x, int64_t n, float log_total, float* share) {
-  if (log_total <= kNoMass) return;
-  const Vec shift = broadcast(log_total);
-  const int64_t whole = n - n % kLanes;
-  for (int64_t i = 0; i < whole; i += kLanes) store(share + i, load(share + i) + exp(load(x + i) - shift));
-  for (int64_t i = whole; i < n; ++i) share[i] += exp_one(x[i] - log_total);
+void add_scaled(const float* x, int64_t n, float scale, float* y) {
+  const Vec factor = broadcast(scale);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(y + i, fma(load(x + i), factor, load(y + i)));
+  for (; i < n; ++i) y[i] += x[i] * scale;
 }
 
 }  // namespace WAVEKV_ISA

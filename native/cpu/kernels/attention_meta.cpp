@@ -1,6 +1,7 @@
 // The meta index in decode: log masses of all clusters from their centroids, and the estimation zone from value sums.
 #include "attention_kernels.h"
-#include "attention_rows.h"
+#include "rows_i8.h"
+#include "values_i8.h"
 
 namespace wavekv {
 namespace WAVEKV_ISA {
@@ -10,9 +11,11 @@ constexpr float kMaxCorrection = 3.0f;       // nats that the variance term may 
 constexpr float kCorrectionOfLogSize = 0.75f;  // and its bound relative to ln(size)
 
 struct ClusterBlock {
-  const uint16_t* rows[kBlockRows];  // f16 [headDim] each; padded with the last row
-  float log_sizes[kBlockRows];       // ln(size)
-  float half_variances[kBlockRows];
+  const int8_t* rows[kBlockRows];  // [headDim] each; padded with the last row
+  const int8_t* ahead[kBlockRows];  // the block after it; memory beyond an index is only prefetched
+  alignas(64) float scales[kBlockRows];
+  alignas(64) float log_sizes[kBlockRows];  // ln(size)
+  alignas(64) float half_variances[kBlockRows];
   int64_t num_clusters;
 };
 
@@ -22,37 +25,49 @@ void fill_block(const MetaIndex& index, int64_t head_dim, int64_t first, bool wi
   block.num_clusters = n;
   for (int64_t c = 0; c < n; ++c) block.rows[c] = index.centroids + (first + c) * head_dim;
   for (int64_t c = n; c < kBlockRows; ++c) block.rows[c] = block.rows[n - 1];
+  for (int64_t c = 0; c < kBlockRows; ++c) block.ahead[c] = block.rows[0] + (kBlockRows + c) * head_dim;
   uint16_t sizes[kBlockRows];
   for (int64_t c = n; c < kBlockRows; ++c) sizes[c] = 1;
   memcpy(sizes, index.sizes + first, static_cast<size_t>(n) * sizeof(uint16_t));
+  memcpy(block.scales, index.centroid_scales + first, static_cast<size_t>(n) * sizeof(float));
   for (int64_t c = 0; c < n; c += kLanes) store(block.log_sizes + c, log(load_u16(sizes + c)));
   for (int64_t c = 0; with_variance && c < n; ++c) block.half_variances[c] = 0.5f * index.variances[first + c];
 }
 
-/// log_mass[a, 0..n) of one block for NQ queries.
+/// The next index lies elsewhere: its first block is what comes after the last one of this index.
+void look_ahead(const MetaIndex* next, int64_t head_dim, ClusterBlock& block) {
+  for (int64_t c = 0; c < kBlockRows; ++c) block.ahead[c] = next->centroids + c * head_dim;
+  prefetch_bytes(reinterpret_cast<const int8_t*>(next->centroid_scales), kBlockRows * 4);
+  prefetch_bytes(reinterpret_cast<const int8_t*>(next->variances), kBlockRows * 4);
+  prefetch_bytes(reinterpret_cast<const int8_t*>(next->sizes), kBlockRows * 2);
+  prefetch_bytes(reinterpret_cast<const int8_t*>(next->centre), head_dim * 2);
+}
+
+/// log_mass[a, 0..n) of one block for NQ queries, from query `first` on. centre: [numQueries], the centre's scores.
 template <int NQ, int HD>
-void score_block(const float* q, int64_t head_dim, const InterleavedRows& centroids, const ClusterBlock& block,
-                 const float* query_variance, float* log_mass, int64_t stride) {
+void score_block(const RoundedQueries& queries, int64_t first, int64_t head_dim, const ClusterBlock& block,
+                 const float* centre, const float* query_variance, float* log_mass, int64_t stride) {
   alignas(64) float scores[NQ * kBlockRows];
-  const int64_t n = block.num_clusters;
-  score_rows<NQ, HD>(q, head_dim, centroids, n, nullptr, scores);
+  const int64_t n = block.num_clusters, dim = HD > 0 ? HD : head_dim;
+  score_rows_i8<NQ, HD>(queries, first, dim, block.rows, n, block.ahead, dim, scores);
   for (int a = 0; a < NQ; ++a) {
     float* row = scores + a * kBlockRows;
+    const Vec centre_score = broadcast(centre[first + a]);
     for (int64_t c = 0; c < n; c += kLanes) {
       const Vec log_size = load(block.log_sizes + c);
-      Vec mass = load(row + c) + log_size;
+      Vec mass = fma(load(row + c), load(block.scales + c), centre_score) + log_size;
       if (query_variance != nullptr) {
         const Vec bound = min(log_size * broadcast(kCorrectionOfLogSize), broadcast(kMaxCorrection));
-        mass = mass + min(load(block.half_variances + c) * broadcast(query_variance[a]), bound);
+        mass = mass + min(load(block.half_variances + c) * broadcast(query_variance[first + a]), bound);
       }
       store(row + c, mass);
     }
-    memcpy(log_mass + a * stride, row, static_cast<size_t>(n) * sizeof(float));
+    memcpy(log_mass + (first + a) * stride, row, static_cast<size_t>(n) * sizeof(float));
   }
 }
 
-using ScoreBlock = void (*)(const float*, int64_t, const InterleavedRows&, const ClusterBlock&, const float*, float*,
-                            int64_t);
+using ScoreBlock = void (*)(const RoundedQueries&, int64_t, int64_t, const ClusterBlock&, const float*, const float*,
+                            float*, int64_t);
 
 template <int HD>
 ScoreBlock choose_score(int64_t num_queries) {
@@ -74,123 +89,97 @@ ScoreBlock choose_score(int64_t num_queries, int64_t head_dim) {
   return choose_score<0>(num_queries);
 }
 
-void interleave_centroids(const ClusterBlock& block, int64_t head_dim, InterleavedRows& out) {
-  if (head_dim == 64) return interleave_rows<64>(block.rows, block.num_clusters, head_dim, out);
-  if (head_dim == 128) return interleave_rows<128>(block.rows, block.num_clusters, head_dim, out);
-  interleave_rows<0>(block.rows, block.num_clusters, head_dim, out);
-}
-
 /// Up to kMaxQueries queries.
-void score_queries(const float* q, int64_t num_queries, int64_t head_dim, const MetaIndex& index,
-                   const float* query_variance, float* log_mass, int64_t stride) {
+void score_queries(const float* q, int64_t num_queries, int64_t head_dim, const MetaIndex* indexes,
+                   int64_t num_indexes, const float* query_variance, float* log_mass, int64_t stride) {
   const int64_t group = query_group(num_queries);
   const ScoreBlock score_group = choose_score(group, head_dim);
   const ScoreBlock score_rest = choose_score(num_queries % group, head_dim);
-  SpreadQueries spread;
-  spread_queries(q, num_queries, head_dim, spread);
-  InterleavedRows centroids;
+  RoundedQueries rounded;
+  round_queries(q, num_queries, head_dim, rounded);
   ClusterBlock block;
-  for (int64_t c = 0; c < index.num_clusters; c += kBlockRows) {
-    fill_block(index, head_dim, c, query_variance != nullptr, block);
-    interleave_centroids(block, head_dim, centroids);
-    for (int64_t a = 0; a < num_queries; a += group) {
-      const ScoreBlock score = a + group <= num_queries ? score_group : score_rest;
-      const float* variance = query_variance == nullptr ? nullptr : query_variance + a;
-      score(spread.q + a * head_dim * 4, head_dim, centroids, block, variance, log_mass + a * stride + c, stride);
-    }
-  }
-}
-
-/// Clusters gathered for one step of the estimation zone.
-struct TakenBlock {
-  const uint16_t* rows[kBlockRows];  // value sums, f16 [headDim] each
-  int64_t clusters[kBlockRows];
-  float inverse_sizes[kBlockRows];     // beyond num_clusters: anything, its weights are not used
-  int64_t num_clusters;
-};
-
-/// Gathers the next taken clusters from `next` on; returns where to go on.
-int64_t fill_taken(const MetaIndex& index, int64_t head_dim, const uint8_t* take, int64_t next, TakenBlock& block) {
-  int64_t n = 0;
-  while (next < index.num_clusters && n < kBlockRows) {
-    if (next + 8 <= index.num_clusters) {
-      uint64_t eight;
-      memcpy(&eight, take + next, 8);
-      if (eight == 0) {
-        next += 8;
-        continue;
+  float centre[kMaxQueries];
+  for (int64_t i = 0; i < num_indexes; ++i) {
+    const MetaIndex& index = indexes[i];
+    centre_scores(q, num_queries, head_dim, index.centre, centre);
+    for (int64_t c = 0; c < index.num_clusters; c += kBlockRows) {
+      fill_block(index, head_dim, c, query_variance != nullptr, block);
+      if (c + kBlockRows >= index.num_clusters) look_ahead(indexes + i + (i + 1 < num_indexes), head_dim, block);
+      for (int64_t a = 0; a < num_queries; a += group) {
+        const ScoreBlock score = a + group <= num_queries ? score_group : score_rest;
+        score(rounded, a, head_dim, block, centre, query_variance, log_mass + c, stride);
       }
     }
-    if (take[next] != 0) {
-      block.rows[n] = index.value_sums + next * head_dim;
-      block.clusters[n] = next;
-      block.inverse_sizes[n] = 1.0f / static_cast<float>(index.sizes[next]);
-      prefetch_row(block.rows[n], head_dim);
-      ++n;
-    }
-    ++next;
+    log_mass += index.num_clusters;
   }
-  block.num_clusters = n;
-  return next;
 }
 
-template <int NQ>
-void estimate_block(int64_t head_dim, const TakenBlock& block, const float* log_mass, int64_t stride,
-                    AttentionState state) {
+template <int NQ, int HD>
+void estimate_block(int64_t head_dim, const EstimatedCluster* clusters, int64_t n, int64_t left, const float* log_mass,
+                    int64_t stride, AttentionState state) {
   alignas(64) float weights[NQ * kBlockRows];
+  alignas(64) float scales[kBlockRows];
+  const int8_t* rows[kBlockRows];
   float scale[NQ];
   int64_t num[NQ];
-  const int64_t n = block.num_clusters;
+  for (int64_t c = 0; c < n; ++c) {
+    rows[c] = clusters[c].value_sum;
+    scales[c] = clusters[c].value_scale;
+    // The next block's value sums lie scattered over the segments.
+    prefetch_bytes(clusters[c + kBlockRows < left ? c + kBlockRows : left - 1].value_sum, head_dim);
+  }
+  for (int64_t c = n; c % 4 != 0; ++c) rows[c] = rows[n - 1];
   for (int a = 0; a < NQ; ++a) {
-    for (int64_t c = 0; c < n; ++c) weights[a * kBlockRows + c] = log_mass[a * stride + block.clusters[c]];
+    for (int64_t c = 0; c < n; ++c) weights[a * kBlockRows + c] = log_mass[a * stride + clusters[c].cluster];
     num[a] = n;
   }
   softmax_steps<NQ>(weights, num, 0, state.max, state.denominator, scale);
   for (int a = 0; a < NQ; ++a) {
     float* row = weights + a * kBlockRows;
-    for (int64_t c = 0; c < n; c += kLanes) store(row + c, load(row + c) * load(block.inverse_sizes + c));
+    for (int64_t c = 0; c < n; c += kLanes) store(row + c, load(row + c) * load(scales + c));
   }
-  add_values<NQ, 0>(weights, scale, block.rows, n, nullptr, head_dim, state.out);
+  add_values_i8<NQ, HD>(weights, scale, rows, n, head_dim, state.out);
 }
 
-using EstimateBlock = void (*)(int64_t, const TakenBlock&, const float*, int64_t, AttentionState);
+using EstimateBlock = void (*)(int64_t, const EstimatedCluster*, int64_t, int64_t, const float*, int64_t,
+                               AttentionState);
 
+template <int HD>
 EstimateBlock choose_estimate(int64_t num_queries) {
   switch (num_queries) {
-    case 1: return estimate_block<1>;
-    case 2: return estimate_block<2>;
-    case 3: return estimate_block<3>;
-    case 4: return estimate_block<4>;
-    case 5: return estimate_block<5>;
-    case 6: return estimate_block<6>;
-    case 7: return estimate_block<7>;
-    default: return estimate_block<8>;
+    case 1: return estimate_block<1, HD>;
+    case 2: return estimate_block<2, HD>;
+    case 3: return estimate_block<3, HD>;
+    case 4: return estimate_block<4, HD>;
+    case 5: return estimate_block<5, HD>;
+    case 6: return estimate_block<6, HD>;
+    case 7: return estimate_block<7, HD>;
+    default: return estimate_block<8, HD>;
   }
 }
 
 }  // namespace
 
-void score_clusters(const float* q, int64_t num_queries, int64_t head_dim, MetaIndex index,
-                    const float* query_variance, float* log_mass, int64_t stride) {
+void score_clusters(const float* q, int64_t num_queries, int64_t head_dim, const MetaIndex* indexes,
+                    int64_t num_indexes, const float* query_variance, float* log_mass, int64_t stride) {
   for (int64_t a = 0; a < num_queries; a += kMaxQueries) {
     const int64_t count = num_queries - a < kMaxQueries ? num_queries - a : kMaxQueries;
     const float* variance = query_variance == nullptr ? nullptr : query_variance + a;
-    score_queries(q + a * head_dim, count, head_dim, index, variance, log_mass + a * stride, stride);
+    score_queries(q + a * head_dim, count, head_dim, indexes, num_indexes, variance, log_mass + a * stride, stride);
   }
 }
 
-void estimate_clusters(int64_t num_queries, int64_t head_dim, MetaIndex index, const uint8_t* take,
+void estimate_clusters(int64_t num_queries, int64_t head_dim, const EstimatedCluster* clusters, int64_t num_clusters,
                        const float* log_mass, int64_t stride, AttentionState state) {
   if (num_queries <= 0) return;
   const int64_t group = query_group(num_queries);
-  TakenBlock block;
-  for (int64_t next = 0; next < index.num_clusters;) {
-    next = fill_taken(index, head_dim, take, next, block);
-    if (block.num_clusters == 0) break;
+  for (int64_t first = 0; first < num_clusters; first += kBlockRows) {
+    const int64_t left = num_clusters - first, n = left < kBlockRows ? left : kBlockRows;
     for (int64_t a = 0; a < num_queries; a += group) {
       const AttentionState part = {state.out + a * head_dim, state.max + a, state.denominator + a};
       const int64_t num = a + group <= num_queries ? group : num_queries - a;
-      choose_estimate(num)(head_dim, block, log_mass + a * stride, stride, part);
+      (head_dim == 64 ? choose_estimate<64>(num) : choose_estimate<0>(num))(head_dim, clusters + first, n, left,
+                                                                             log_mass + a * stride, stride, part);
     }
   }
 }

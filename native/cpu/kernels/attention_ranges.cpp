@@ -1,4 +1,4 @@
-// Decode: few queries over ranges of f16 keys and values. The time is the memory's: each row is read once for all
+// Decode: few queries over ranges of f16 keys and values (int8: attention_ranges_i8.cpp). The time is the memory's: each row is read once for all
 // queries, the next block's keys are prefetched while this one's are scored, its values while values are summed.
 #include "attention_kernels.h"
 #include "attention_rows.h"
@@ -28,11 +28,11 @@ void fill_block(RangeCursor& cursor, int64_t head_dim, RowBlock& block) {
     const KvRange& range = cursor.ranges[cursor.range];
     const int64_t left = range.num_tokens - cursor.token;
     const int64_t taken = left < most - n ? left : most - n;
-    const uint16_t* key = range.keys + cursor.token * head_dim;
-    const uint16_t* value = range.values + cursor.token * head_dim;
+    const uint8_t* key = range.keys + cursor.token * range.stride;
+    const uint8_t* value = range.values + cursor.token * range.stride;
     for (int64_t i = 0; i < taken; ++i) {
-      block.keys[n + i] = key + i * head_dim;
-      block.values[n + i] = value + i * head_dim;
+      block.keys[n + i] = reinterpret_cast<const uint16_t*>(key + i * range.stride);
+      block.values[n + i] = reinterpret_cast<const uint16_t*>(value + i * range.stride);
     }
     if (taken > 0) n += taken;
     cursor.token += taken;
@@ -135,10 +135,11 @@ void attend_queries(const float* q, int64_t num_queries, int64_t head_dim, const
 
 void attend_ranges(const float* q, int64_t num_queries, int64_t head_dim, const KvRange* ranges, int64_t num_ranges,
                    AttentionState state) {
+  const bool is_i8 = num_ranges > 0 && ranges[0].type == KvType::kQ8;
   for (int64_t a = 0; a < num_queries; a += kMaxQueries) {
     const int64_t count = num_queries - a < kMaxQueries ? num_queries - a : kMaxQueries;
     const AttentionState part = {state.out + a * head_dim, state.max + a, state.denominator + a};
-    attend_queries(q + a * head_dim, count, head_dim, ranges, num_ranges, part);
+    (is_i8 ? attend_ranges_i8 : attend_queries)(q + a * head_dim, count, head_dim, ranges, num_ranges, part);
   }
 }
 

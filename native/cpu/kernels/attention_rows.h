@@ -127,10 +127,13 @@ WAVEKV_INLINE void softmax_steps(float* scores, const int64_t* num, int64_t widt
   }
 }
 
+WAVEKV_INLINE Vec load_element(const uint16_t* p) { return load_f16(p); }
+WAVEKV_INLINE Vec load_element(const int8_t* p) { return load_i8(p); }
+
 /// out[a, offset..offset + NV * kLanes) = that * scale[a] + sum over t of weights[a, t] * rows[t].
-template <int NQ, int NV>
-WAVEKV_INLINE void add_value_columns(const float* weights, const float* scale, const uint16_t* const* rows, int64_t n,
-                                     const uint16_t* const* ahead, int64_t head_dim, int64_t offset, float* out) {
+template <int NQ, int NV, typename Element>
+WAVEKV_INLINE void add_value_columns(const float* weights, const float* scale, const Element* const* rows, int64_t n,
+                                     const Element* const* ahead, int64_t head_dim, int64_t offset, float* out) {
   Vec acc[NQ][NV];
 #pragma GCC unroll 8
   for (int a = 0; a < NQ; ++a) {
@@ -138,10 +141,10 @@ WAVEKV_INLINE void add_value_columns(const float* weights, const float* scale, c
     for (int v = 0; v < NV; ++v) acc[a][v] = load(out + a * head_dim + offset + v * kLanes) * broadcast(scale[a]);
   }
   for (int64_t t = 0; t < n; ++t) {
-    if (ahead != nullptr) prefetch_row(ahead[t], head_dim);
+    if (ahead != nullptr) prefetch_bytes(ahead[t], head_dim * static_cast<int64_t>(sizeof(Element)));
     Vec x[NV];
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) x[v] = load_f16(rows[t] + offset + v * kLanes);
+    for (int v = 0; v < NV; ++v) x[v] = load_element(rows[t] + offset + v * kLanes);
 #pragma GCC unroll 8
     for (int a = 0; a < NQ; ++a) {
       const Vec w = broadcast(weights[a * kBlockRows + t]);
@@ -163,16 +166,16 @@ constexpr int value_columns() {
 }
 
 /// weights: [NQ, kBlockRows]; scale: [NQ]; out: [NQ, headDim]. ahead: n rows to prefetch meanwhile, or null.
-template <int NQ, int HD>
-WAVEKV_INLINE void add_values(const float* weights, const float* scale, const uint16_t* const* rows, int64_t n,
-                              const uint16_t* const* ahead, int64_t head_dim, float* out) {
+template <int NQ, int HD, typename Element>
+WAVEKV_INLINE void add_values(const float* weights, const float* scale, const Element* const* rows, int64_t n,
+                              const Element* const* ahead, int64_t head_dim, float* out) {
   const int64_t d = HD > 0 ? HD : head_dim;
   constexpr int kColumns = value_columns<NQ>();
   int64_t i = 0;
   for (; i + kColumns * kLanes <= d; i += kColumns * kLanes) {
-    add_value_columns<NQ, kColumns>(weights, scale, rows, n, i == 0 ? ahead : nullptr, d, i, out);
+    add_value_columns<NQ, kColumns, Element>(weights, scale, rows, n, i == 0 ? ahead : nullptr, d, i, out);
   }
-  for (; i < d; i += kLanes) add_value_columns<NQ, 1>(weights, scale, rows, n, nullptr, d, i, out);
+  for (; i < d; i += kLanes) add_value_columns<NQ, 1, Element>(weights, scale, rows, n, nullptr, d, i, out);
 }
 
 }  // namespace

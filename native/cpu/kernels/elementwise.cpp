@@ -59,5 +59,16 @@ void from_f16(const uint16_t* x, float* y, int64_t n) {
   for (; i < n; ++i) y[i] = half_to_float(x[i]);
 }
 
+float to_i8(const float* x, int8_t* y, int64_t n) {
+  float most = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const float magnitude = x[i] < 0 ? -x[i] : x[i];
+    most = magnitude > most ? magnitude : most;
+  }
+  const float inverse = most > 0 ? 127.0f / most : 0.0f;
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<int8_t>(__builtin_rintf(x[i] * inverse));
+  return most / 127.0f;
+}
+
 }  // namespace WAVEKV_ISA
 }  // namespace wavekv

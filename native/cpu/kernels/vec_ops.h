@@ -13,10 +13,11 @@ constexpr int64_t kMaxHeadDim = 256;
 
 /// Into the second-level cache: the first level has too few outstanding misses to keep memory busy.
 inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
-/// Prefetches one f16 row of `head_dim` elements.
-WAVEKV_INLINE void prefetch_row(const uint16_t* row, int64_t head_dim) {
-  for (int64_t i = 0; i < head_dim; i += 32) prefetch(row + i);
+WAVEKV_INLINE void prefetch_bytes(const void* p, int64_t size_bytes) {
+  for (int64_t i = 0; i < size_bytes; i += 64) prefetch(static_cast<const char*>(p) + i);
 }
+/// Prefetches one f16 row of `head_dim` elements.
+WAVEKV_INLINE void prefetch_row(const uint16_t* row, int64_t head_dim) { prefetch_bytes(row, head_dim * 2); }
 
 #if defined(__AVX512F__)
 
@@ -33,6 +34,12 @@ WAVEKV_INLINE Vec load_u16(const uint16_t* p) {
   const __m256i integers = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return {_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(integers))};
 }
+WAVEKV_INLINE Vec load_i8(const int8_t* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
+WAVEKV_INLINE Vec square_root(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
+/// Bit i: a > b in lane i.
+WAVEKV_INLINE uint32_t greater_mask(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
 /// a * 2^n, where the low bits of `rounded` hold n (see exp_at_most_0).
 WAVEKV_INLINE Vec scale_by_low_bits(Vec a, Vec rounded) {
   const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(rounded.v), 23);
@@ -86,6 +93,13 @@ WAVEKV_INLINE Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
 WAVEKV_INLINE Vec load_u16(const uint16_t* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }
+WAVEKV_INLINE Vec load_i8(const int8_t* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
+}
+WAVEKV_INLINE Vec square_root(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
+WAVEKV_INLINE uint32_t greater_mask(Vec a, Vec b) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)));
+}
 WAVEKV_INLINE Vec scale_by_low_bits(Vec a, Vec rounded) {
   const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(rounded.v), 23);
   return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), exponent))};
@@ -132,6 +146,20 @@ WAVEKV_INLINE Vec load_u16(const uint16_t* p) {
   Vec r;
   for (int i = 0; i < 4; ++i) r.v[i] = static_cast<float>(p[i]);
   return r;
+}
+WAVEKV_INLINE Vec load_i8(const int8_t* p) {
+  Vec r;
+  for (int i = 0; i < 4; ++i) r.v[i] = static_cast<float>(p[i]);
+  return r;
+}
+WAVEKV_INLINE Vec square_root(Vec a) {
+  for (int i = 0; i < 4; ++i) a.v[i] = __builtin_sqrtf(a.v[i]);
+  return a;
+}
+WAVEKV_INLINE uint32_t greater_mask(Vec a, Vec b) {
+  uint32_t mask = 0;
+  for (int i = 0; i < 4; ++i) mask |= static_cast<uint32_t>(a.v[i] > b.v[i]) << i;
+  return mask;
 }
 WAVEKV_INLINE Vec scale_by_low_bits(Vec a, Vec rounded) { return {(Lanes)((Bits)a.v + ((Bits)rounded.v << 23))}; }
 WAVEKV_INLINE void split_exponent(Vec x, Vec& mantissa, Vec& exponent) {
