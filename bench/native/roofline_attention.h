@@ -178,7 +178,7 @@ struct AttentionBench {
 
   void prefill_tiles(const uint8_t* memory) const {
     const std::vector<uint16_t> centre(static_cast<size_t>(kHeadDim));
-    std::vector<float> scratch(static_cast<size_t>(kernels.tile_scratch_floats(kHeadDim)));
+    std::vector<float> scratch(static_cast<size_t>(kernels.tile_scratch_floats(kHeadDim, 64 * 7)));
     for (const wavekv::KvType type : {wavekv::KvType::kF16, wavekv::KvType::kQ8}) {
       if (type == wavekv::KvType::kQ8) set_scales(const_cast<uint8_t*>(memory), kRangeTokens);
       const wavekv::KvRange range = wavekv::kv_records(type, memory, kHeadDim, 0, kRangeTokens, centre.data());
@@ -191,7 +191,9 @@ struct AttentionBench {
         });
         print_kernel({"prefill", std::string("attention tile, ") + (type == wavekv::KvType::kF16 ? "f16" : "q8"),
                       text(queries) + " queries x " + text(kRangeTokens) + " keys", 1, 0,
-                      4.0 * static_cast<double>(queries * kRangeTokens * kHeadDim), "f32"},
+                      (type == wavekv::KvType::kF16 ? 4.0 : kIntegerProducts * 4.0) *
+                          static_cast<double>(queries * kRangeTokens * kHeadDim),
+                      type == wavekv::KvType::kF16 ? "f32" : "int8"},
                      timing);
       }
     }
