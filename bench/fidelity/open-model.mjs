@@ -1,5 +1,6 @@
 // @ts-check
 import { loadModel } from "../../dist/engine/load.js";
+import { engineOptions } from "../lib/engine-options.mjs";
 
 /**
  * A model for one sequence of so many tokens and its forks.
@@ -9,25 +10,6 @@ import { loadModel } from "../../dist/engine/load.js";
  * @param {Partial<import("../../dist/engine/options.js").WaveSettings>} wave over the defaults
  */
 export function openModel(path, { contextTokens, maxParallel }, wave) {
-  return loadModel(
-    {
-      modelPath: path,
-      contextTokens,
-      maxParallel,
-      numThreads: null,
-      simd: "auto",
-      ropeScaling: null,
-      ropeScale: null,
-      kvMemoryBytes: null,
-      attention: "wave",
-      retrievalBudget: null,
-      estimationBudget: null,
-      localWindow: null,
-      segmentTokens: null,
-      kvType: null,
-      blockCacheMiB: 0,
-      reusePrefixes: false,
-    },
-    wave,
-  );
+  const options = engineOptions({ modelPath: path, numThreads: null, contextTokens });
+  return loadModel({ ...options, maxParallel, attention: "wave" }, wave);
 }

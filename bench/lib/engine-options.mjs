@@ -3,7 +3,7 @@
 /**
  * What measurements run the engine with: one sequence, nothing from earlier requests, every setting left to the engine.
  *
- * @param {{ modelPath: string, numThreads: number, contextTokens: number, ropeScale?: number }} model
+ * @param {{ modelPath: string, numThreads: number | null, contextTokens: number, ropeScale?: number }} model
  * @returns {import("../../dist/engine/options.js").EngineOptions}
  */
 export function engineOptions({ modelPath, numThreads, contextTokens, ropeScale = 1 }) {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "runner.h"
+#include "sampler.h"
 
 namespace wavekv {
 

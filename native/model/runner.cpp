@@ -294,10 +294,6 @@ const float* Runner::logits(int64_t entry) const {
   return logits_.data() + logits_row_[static_cast<size_t>(entry)] * model_->config.vocab_size;
 }
 
-int32_t Runner::sample(int64_t entry, const SamplingOptions& options, double uniform) {
-  return sampler_.sample(logits(entry), model_->config.vocab_size, options, uniform);
-}
-
 std::shared_ptr<Segment> Runner::build_segment(Sequence& sequence, int64_t slot) {
   if (regions_.ingest == nullptr) throw std::runtime_error("the runner has no control plane yet");
   return sequence.build_segment(slot, regions_.ingest, model_->kernels, model_->pool);

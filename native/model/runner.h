@@ -9,7 +9,6 @@
 #include "model.h"
 #include "phase_clock.h"
 #include "prefill_attention.h"
-#include "sampler.h"
 #include "sequence.h"
 
 namespace wavekv {
@@ -58,7 +57,6 @@ class Runner {
 
   /// f32 [vocabSize] of an entry that wanted logits, valid until the next begin(); throws for others.
   const float* logits(int64_t entry) const;
-  int32_t sample(int64_t entry, const SamplingOptions& options, double uniform);
 
   /// Index build over a sequence's tail into the control plane's ingest region; attach it once that was published.
   std::shared_ptr<Segment> build_segment(Sequence& sequence, int64_t slot);
@@ -77,7 +75,6 @@ class Runner {
   BlockCache block_cache_;
   std::unique_ptr<DecodeAttention> decode_;
   PrefillAttention prefill_;
-  Sampler sampler_;
 
   std::vector<BatchEntry> entries_;
   std::vector<int64_t> first_token_;   // [entry]

@@ -66,35 +66,9 @@ void score_block(const RoundedQueries& queries, int64_t first, int64_t head_dim,
   }
 }
 
-using ScoreBlock = void (*)(const RoundedQueries&, int64_t, int64_t, const ClusterBlock&, const float*, const float*,
-                            float*, int64_t);
-
-template <int HD>
-ScoreBlock choose_score(int64_t num_queries) {
-  switch (num_queries) {
-    case 1: return score_block<1, HD>;
-    case 2: return score_block<2, HD>;
-    case 3: return score_block<3, HD>;
-    case 4: return score_block<4, HD>;
-    case 5: return score_block<5, HD>;
-    case 6: return score_block<6, HD>;
-    case 7: return score_block<7, HD>;
-    default: return score_block<8, HD>;
-  }
-}
-
-ScoreBlock choose_score(int64_t num_queries, int64_t head_dim) {
-  if (head_dim == 64) return choose_score<64>(num_queries);
-  if (head_dim == 128) return choose_score<128>(num_queries);
-  return choose_score<0>(num_queries);
-}
-
 /// Up to kMaxQueries queries.
 void score_queries(const float* q, int64_t num_queries, int64_t head_dim, const MetaIndex* indexes,
                    int64_t num_indexes, const float* query_variance, float* log_mass, int64_t stride) {
-  const int64_t group = query_group(num_queries);
-  const ScoreBlock score_group = choose_score(group, head_dim);
-  const ScoreBlock score_rest = choose_score(num_queries % group, head_dim);
   RoundedQueries rounded;
   round_queries(q, num_queries, head_dim, rounded);
   ClusterBlock block;
@@ -105,10 +79,12 @@ void score_queries(const float* q, int64_t num_queries, int64_t head_dim, const 
     for (int64_t c = 0; c < index.num_clusters; c += kBlockRows) {
       fill_block(index, head_dim, c, query_variance != nullptr, block);
       if (c + kBlockRows >= index.num_clusters) look_ahead(indexes + i + (i + 1 < num_indexes), head_dim, block);
-      for (int64_t a = 0; a < num_queries; a += group) {
-        const ScoreBlock score = a + group <= num_queries ? score_group : score_rest;
-        score(rounded, a, head_dim, block, centre, query_variance, log_mass + c, stride);
-      }
+      for_query_groups(num_queries, [&](int64_t first, int64_t count) {
+        with_shape(count, head_dim, [&](auto queries, auto dim) {
+          score_block<decltype(queries)::value, decltype(dim)::value>(rounded, first, head_dim, block, centre,
+                                                                      query_variance, log_mass + c, stride);
+        });
+      });
     }
     log_mass += index.num_clusters;
   }
@@ -141,23 +117,6 @@ void estimate_block(int64_t head_dim, const EstimatedCluster* clusters, int64_t 
   add_values_i8<NQ, HD>(weights, scale, rows, n, head_dim, state.out);
 }
 
-using EstimateBlock = void (*)(int64_t, const EstimatedCluster*, int64_t, int64_t, const float*, int64_t,
-                               AttentionState);
-
-template <int HD>
-EstimateBlock choose_estimate(int64_t num_queries) {
-  switch (num_queries) {
-    case 1: return estimate_block<1, HD>;
-    case 2: return estimate_block<2, HD>;
-    case 3: return estimate_block<3, HD>;
-    case 4: return estimate_block<4, HD>;
-    case 5: return estimate_block<5, HD>;
-    case 6: return estimate_block<6, HD>;
-    case 7: return estimate_block<7, HD>;
-    default: return estimate_block<8, HD>;
-  }
-}
-
 }  // namespace
 
 void score_clusters(const float* q, int64_t num_queries, int64_t head_dim, const MetaIndex* indexes,
@@ -171,16 +130,14 @@ void score_clusters(const float* q, int64_t num_queries, int64_t head_dim, const
 
 void estimate_clusters(int64_t num_queries, int64_t head_dim, const EstimatedCluster* clusters, int64_t num_clusters,
                        const float* log_mass, int64_t stride, AttentionState state) {
-  if (num_queries <= 0) return;
-  const int64_t group = query_group(num_queries);
   for (int64_t first = 0; first < num_clusters; first += kBlockRows) {
     const int64_t left = num_clusters - first, n = left < kBlockRows ? left : kBlockRows;
-    for (int64_t a = 0; a < num_queries; a += group) {
-      const AttentionState part = {state.out + a * head_dim, state.max + a, state.denominator + a};
-      const int64_t num = a + group <= num_queries ? group : num_queries - a;
-      (head_dim == 64 ? choose_estimate<64>(num) : choose_estimate<0>(num))(head_dim, clusters + first, n, left,
-                                                                             log_mass + a * stride, stride, part);
-    }
+    for_query_groups(num_queries, [&](int64_t query, int64_t count) {
+      with_shape(count, head_dim, [&](auto queries, auto dim) {
+        estimate_block<decltype(queries)::value, decltype(dim)::value>(
+            head_dim, clusters + first, n, left, log_mass + query * stride, stride, state_from(state, query, head_dim));
+      });
+    });
   }
 }
 

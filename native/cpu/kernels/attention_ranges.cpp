@@ -2,6 +2,7 @@
 // queries, the next block's keys are prefetched while this one's are scored, its values while values are summed.
 #include "attention_kernels.h"
 #include "attention_rows.h"
+#include "range_cursor.h"
 
 namespace wavekv {
 namespace WAVEKV_ISA {
@@ -13,33 +14,20 @@ struct RowBlock {
   int64_t num_rows;
 };
 
-struct RangeCursor {
-  const KvRange* ranges;
-  int64_t num_ranges;
-  int64_t range;
-  int64_t token;
-};
-
 /// Takes the next rows of the ranges into `block`; num_rows = 0 at the end.
 void fill_block(RangeCursor& cursor, int64_t head_dim, RowBlock& block) {
-  int64_t n = 0;
   const int64_t most = block_rows(head_dim);
-  while (n < most && cursor.range < cursor.num_ranges) {
-    const KvRange& range = cursor.ranges[cursor.range];
-    const int64_t left = range.num_tokens - cursor.token;
-    const int64_t taken = left < most - n ? left : most - n;
-    const uint8_t* key = range.keys + cursor.token * range.stride;
-    const uint8_t* value = range.values + cursor.token * range.stride;
-    for (int64_t i = 0; i < taken; ++i) {
-      block.keys[n + i] = reinterpret_cast<const uint16_t*>(key + i * range.stride);
-      block.values[n + i] = reinterpret_cast<const uint16_t*>(value + i * range.stride);
+  int64_t n = 0;
+  while (n < most) {
+    const RangePiece piece = next_piece(cursor, most - n);
+    if (piece.count == 0) break;
+    const uint8_t* key = piece.range->keys + piece.first * piece.range->stride;
+    const uint8_t* value = piece.range->values + piece.first * piece.range->stride;
+    for (int64_t i = 0; i < piece.count; ++i) {
+      block.keys[n + i] = reinterpret_cast<const uint16_t*>(key + i * piece.range->stride);
+      block.values[n + i] = reinterpret_cast<const uint16_t*>(value + i * piece.range->stride);
     }
-    if (taken > 0) n += taken;
-    cursor.token += taken;
-    if (taken >= left) {
-      ++cursor.range;
-      cursor.token = 0;
-    }
+    n += piece.count;
   }
   block.num_rows = n;
   for (; n > 0 && n < most; ++n) {
@@ -74,28 +62,6 @@ void attend_block(const float* q, int64_t head_dim, const InterleavedRows& keys,
   add_values<NQ, HD>(scores, scale, block.values, n, ahead.values, head_dim, state.out);
 }
 
-using AttendBlock = void (*)(const float*, int64_t, const InterleavedRows&, const RowBlock&, Ahead, AttentionState);
-
-template <int HD>
-AttendBlock choose_block(int64_t num_queries) {
-  switch (num_queries) {
-    case 1: return attend_block<1, HD>;
-    case 2: return attend_block<2, HD>;
-    case 3: return attend_block<3, HD>;
-    case 4: return attend_block<4, HD>;
-    case 5: return attend_block<5, HD>;
-    case 6: return attend_block<6, HD>;
-    case 7: return attend_block<7, HD>;
-    default: return attend_block<8, HD>;
-  }
-}
-
-AttendBlock choose_block(int64_t num_queries, int64_t head_dim) {
-  if (head_dim == 64) return choose_block<64>(num_queries);
-  if (head_dim == 128) return choose_block<128>(num_queries);
-  return choose_block<0>(num_queries);
-}
-
 void interleave_keys(const RowBlock& block, int64_t head_dim, InterleavedRows& out) {
   if (head_dim == 64) return interleave_rows<64>(block.keys, block.num_rows, head_dim, out);
   if (head_dim == 128) return interleave_rows<128>(block.keys, block.num_rows, head_dim, out);
@@ -105,9 +71,6 @@ void interleave_keys(const RowBlock& block, int64_t head_dim, InterleavedRows& o
 /// Up to kMaxQueries queries.
 void attend_queries(const float* q, int64_t num_queries, int64_t head_dim, const KvRange* ranges, int64_t num_ranges,
                     AttentionState state) {
-  const int64_t group = query_group(num_queries);
-  const AttendBlock attend_group = choose_block(group, head_dim);
-  const AttendBlock attend_rest = choose_block(num_queries % group, head_dim);
   RangeCursor cursor = {ranges, num_ranges, 0, 0};
   RowBlock blocks[2];
   fill_block(cursor, head_dim, blocks[0]);
@@ -120,14 +83,15 @@ void attend_queries(const float* q, int64_t num_queries, int64_t head_dim, const
     RowBlock& next = blocks[current ^ 1];
     fill_block(cursor, head_dim, next);
     interleave_keys(block, head_dim, keys);
-    for (int64_t a = 0; a < num_queries; a += group) {
-      const AttentionState part = {state.out + a * head_dim, state.max + a, state.denominator + a};
-      const AttendBlock attend = a + group <= num_queries ? attend_group : attend_rest;
+    for_query_groups(num_queries, [&](int64_t first, int64_t count) {
       Ahead ahead = {nullptr, nullptr};
-      if (next.num_rows > 0 && a == 0) ahead.keys = next.keys;
-      if (next.num_rows > 0 && a + group >= num_queries) ahead.values = next.values;
-      attend(spread.q + a * head_dim * 4, head_dim, keys, block, ahead, part);
-    }
+      if (next.num_rows > 0 && first == 0) ahead.keys = next.keys;
+      if (next.num_rows > 0 && first + count == num_queries) ahead.values = next.values;
+      with_shape(count, head_dim, [&](auto queries, auto dim) {
+        attend_block<decltype(queries)::value, decltype(dim)::value>(spread.q + first * head_dim * 4, head_dim, keys, block,
+                                                                     ahead, state_from(state, first, head_dim));
+      });
+    });
   }
 }
 
@@ -138,8 +102,8 @@ void attend_ranges(const float* q, int64_t num_queries, int64_t head_dim, const 
   const bool is_i8 = num_ranges > 0 && ranges[0].type == KvType::kQ8;
   for (int64_t a = 0; a < num_queries; a += kMaxQueries) {
     const int64_t count = num_queries - a < kMaxQueries ? num_queries - a : kMaxQueries;
-    const AttentionState part = {state.out + a * head_dim, state.max + a, state.denominator + a};
-    (is_i8 ? attend_ranges_i8 : attend_queries)(q + a * head_dim, count, head_dim, ranges, num_ranges, part);
+    (is_i8 ? attend_ranges_i8 : attend_queries)(q + a * head_dim, count, head_dim, ranges, num_ranges,
+                                                state_from(state, a, head_dim));
   }
 }
 

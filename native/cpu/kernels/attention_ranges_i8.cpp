@@ -1,6 +1,7 @@
 // Decode: few queries over ranges of int8 keys and values. As attention_ranges.cpp, with the scales and the centre's score
 // put back between the integer products and the softmax.
 #include "attention_kernels.h"
+#include "range_cursor.h"
 #include "rows_i8.h"
 #include "values_i8.h"
 
@@ -17,38 +18,24 @@ struct RecordBlock {
   int64_t num_runs;
 };
 
-struct RecordCursor {
-  const KvRange* ranges;
-  int64_t num_ranges;
-  int64_t range;
-  int64_t token;
-};
-
 /// Takes the next rows of the ranges into `block`; num_rows = 0 at the end.
-void fill_block(RecordCursor& cursor, int64_t head_dim, RecordBlock& block) {
+void fill_block(RangeCursor& cursor, int64_t head_dim, RecordBlock& block) {
   int64_t n = 0;
   block.num_runs = 0;
-  while (n < kBlockRows && cursor.range < cursor.num_ranges) {
-    const KvRange& range = cursor.ranges[cursor.range];
-    const int64_t left = range.num_tokens - cursor.token;
-    const int64_t taken = left < kBlockRows - n ? left : kBlockRows - n;
-    const uint8_t* record = range.keys + cursor.token * range.stride;
-    for (int64_t i = 0; i < taken; ++i) {
+  while (n < kBlockRows) {
+    const RangePiece piece = next_piece(cursor, kBlockRows - n);
+    if (piece.count == 0) break;
+    const KvRange& range = *piece.range;
+    const uint8_t* record = range.keys + piece.first * range.stride;
+    for (int64_t i = 0; i < piece.count; ++i) {
       block.records[n + i] = reinterpret_cast<const int8_t*>(record + i * range.stride);
     }
-    if (taken > 0) {
-      n += taken;
-      if (block.num_runs == 0 || block.centres[block.num_runs - 1] != range.centre) {
-        block.centres[block.num_runs++] = range.centre;
-        prefetch_bytes(range.centre, head_dim * 2);
-      }
-      block.run_ends[block.num_runs - 1] = n;
+    n += piece.count;
+    if (block.num_runs == 0 || block.centres[block.num_runs - 1] != range.centre) {
+      block.centres[block.num_runs++] = range.centre;
+      prefetch_bytes(range.centre, head_dim * 2);
     }
-    cursor.token += taken;
-    if (taken >= left) {
-      ++cursor.range;
-      cursor.token = 0;
-    }
+    block.run_ends[block.num_runs - 1] = n;
   }
   block.num_rows = n;
   for (; n > 0 && n < kBlockRows; ++n) block.records[n] = block.records[n - 1];
@@ -103,7 +90,7 @@ void attend_block(const RoundedQueries& queries, int64_t first, int64_t head_dim
   float scale[NQ];
   int64_t num[NQ];
   const int64_t n = block.num_rows, dim = HD > 0 ? HD : head_dim;
-  score_rows_i8<NQ, HD>(queries, first, dim, block.records, n, ahead, 2 * dim + 8, scores);
+  score_rows_i8<NQ, HD>(queries, first, dim, block.records, n, ahead, kv_record_bytes(KvType::kQ8, dim), scores);
   for (int a = 0; a < NQ; ++a) {
     num[a] = n;
     float* row = scores + a * kBlockRows;
@@ -121,37 +108,12 @@ void attend_block(const RoundedQueries& queries, int64_t first, int64_t head_dim
   add_values_i8<NQ, HD>(scores, scale, values, n, dim, state.out);
 }
 
-using AttendBlock = void (*)(const RoundedQueries&, int64_t, int64_t, const RecordBlock&, const RowTerms&,
-                             const int8_t* const*, AttentionState);
-
-template <int HD>
-AttendBlock choose_block(int64_t num_queries) {
-  switch (num_queries) {
-    case 1: return attend_block<1, HD>;
-    case 2: return attend_block<2, HD>;
-    case 3: return attend_block<3, HD>;
-    case 4: return attend_block<4, HD>;
-    case 5: return attend_block<5, HD>;
-    case 6: return attend_block<6, HD>;
-    case 7: return attend_block<7, HD>;
-    default: return attend_block<8, HD>;
-  }
-}
-
-AttendBlock choose_block(int64_t num_queries, int64_t head_dim) {
-  if (head_dim == 64) return choose_block<64>(num_queries);
-  if (head_dim == 128) return choose_block<128>(num_queries);
-  return choose_block<0>(num_queries);
-}
-
 }  // namespace
 
 void attend_ranges_i8(const float* q, int64_t num_queries, int64_t head_dim, const KvRange* ranges, int64_t num_ranges,
                       AttentionState state) {
-  const int64_t group = query_group(num_queries), record_bytes = 2 * head_dim + 8;
-  const AttendBlock attend_group = choose_block(group, head_dim);
-  const AttendBlock attend_rest = choose_block(num_queries % group, head_dim);
-  RecordCursor cursor = {ranges, num_ranges, 0, 0};
+  const int64_t record_bytes = kv_record_bytes(KvType::kQ8, head_dim);
+  RangeCursor cursor = {ranges, num_ranges, 0, 0};
   RecordBlock blocks[2];
   fill_block(cursor, head_dim, blocks[0]);
   // Nobody else asked for the first block's rows in time.
@@ -165,11 +127,13 @@ void attend_ranges_i8(const float* q, int64_t num_queries, int64_t head_dim, con
     RecordBlock& next = blocks[current ^ 1];
     fill_block(cursor, head_dim, next);
     load_terms(q, num_queries, head_dim, block, last, terms);
-    for (int64_t a = 0; a < num_queries; a += group) {
-      const AttentionState part = {state.out + a * head_dim, state.max + a, state.denominator + a};
-      const AttendBlock attend = a + group <= num_queries ? attend_group : attend_rest;
-      attend(rounded, a, head_dim, block, terms, next.num_rows > 0 && a == 0 ? next.records : nullptr, part);
-    }
+    for_query_groups(num_queries, [&](int64_t first, int64_t count) {
+      const int8_t* const* ahead = next.num_rows > 0 && first == 0 ? next.records : nullptr;
+      with_shape(count, head_dim, [&](auto queries, auto dim) {
+        attend_block<decltype(queries)::value, decltype(dim)::value>(rounded, first, head_dim, block, terms, ahead,
+                                                                     state_from(state, first, head_dim));
+      });
+    });
   }
 }
 

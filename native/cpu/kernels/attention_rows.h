@@ -36,6 +36,47 @@ WAVEKV_INLINE int64_t query_group(int64_t num_queries) {
   return (num_queries + groups - 1) / groups;
 }
 
+/// A number as a type, for what is compiled once for each.
+template <int N>
+struct Number {
+  static constexpr int value = N;
+};
+
+/// body(number of queries, head dim) with both as types: queries 1 to kMaxQueryGroup; a head dim that is not compiled for is 0.
+template <int HD, typename Body>
+WAVEKV_INLINE void with_query_count(int64_t num_queries, Body&& body) {
+  switch (num_queries) {
+    case 1: return body(Number<1>(), Number<HD>());
+    case 2: return body(Number<2>(), Number<HD>());
+    case 3: return body(Number<3>(), Number<HD>());
+    case 4: return body(Number<4>(), Number<HD>());
+    case 5: return body(Number<5>(), Number<HD>());
+    case 6: return body(Number<6>(), Number<HD>());
+    case 7: return body(Number<7>(), Number<HD>());
+    default: return body(Number<8>(), Number<HD>());
+  }
+}
+template <typename Body>
+WAVEKV_INLINE void with_shape(int64_t num_queries, int64_t head_dim, Body&& body) {
+  if (head_dim == 64) return with_query_count<64>(num_queries, body);
+  if (head_dim == 128) return with_query_count<128>(num_queries, body);
+  with_query_count<0>(num_queries, body);
+}
+
+/// body(first query, count) for each group of queries that share a pass.
+template <typename Body>
+WAVEKV_INLINE void for_query_groups(int64_t num_queries, Body&& body) {
+  if (num_queries <= 0) return;
+  const int64_t group = query_group(num_queries);
+  for (int64_t first = 0; first < num_queries; first += group) {
+    body(first, num_queries - first < group ? num_queries - first : group);
+  }
+}
+/// The state of the queries from `first` on.
+WAVEKV_INLINE AttentionState state_from(AttentionState state, int64_t first, int64_t head_dim) {
+  return {state.out + first * head_dim, state.max + first, state.denominator + first};
+}
+
 /// rows: n pointers, padded.
 template <int HD>
 WAVEKV_INLINE void interleave_rows(const uint16_t* const* rows, int64_t n, int64_t head_dim, InterleavedRows& out) {
